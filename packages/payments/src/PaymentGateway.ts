@@ -1,0 +1,356 @@
+/**
+ * The port behind which a payment gateway stands.
+ *
+ * It prevents two failures: a call that moves money without an idempotency key (such calls need a `Claim`, which only
+ * `Idempotency.idempotent` and saga steps provide, so they do not compile elsewhere), and a guess about a call whose
+ * answer never came (`lookup` asks the gateway by the key that was sent).
+ *
+ * It holds no gateway client: an adapter turns the wire into `Transaction`s and `PaymentError`s. It does not guarantee
+ * that a gateway honours the keys it is sent; an adapter states what its gateway can in `Capabilities`.
+ *
+ * Read `Idempotency` next.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as Card from "./Card.ts"
+import { type Claim, GatewayCallMustBeInsideIdempotent } from "./internal/stack/claim.ts"
+import * as Money from "./Money.ts"
+import {
+  GatewayFault,
+  GatewayTimeout,
+  InvalidRequest,
+  make as makeError,
+  NetworkError,
+  PaymentError
+} from "./PaymentError.ts"
+
+/**
+ * A gateway's id of a transaction: 1 to 255 characters.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const TransactionId = Schema.String.check(Schema.isBetweenLength(1, 255)).pipe(Schema.brand("TransactionId"))
+
+/**
+ * See {@link TransactionId}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type TransactionId = typeof TransactionId.Type
+
+/**
+ * Where a transaction stands.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Status = Schema.Literals(["authorized", "captured", "voided", "refunded", "failed"])
+
+/**
+ * See {@link Status}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Status = typeof Status.Type
+
+/**
+ * Result of the address check, without the letters that mean different things per brand and processor.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const AvsResult = Schema.Struct({
+  street: Schema.Literals(["match", "mismatch", "unchecked", "unavailable"]),
+  postal: Schema.Literals(["match", "mismatch", "unchecked", "unavailable"])
+})
+
+/**
+ * Result of the security-code check.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const CvvResult = Schema.Literals(["match", "mismatch", "unchecked", "unavailable"])
+
+/**
+ * What a gateway did: the answer to each method that moves money.
+ *
+ * `money` is the amount of this operation: what was authorized, captured, released or refunded. `parent` is the
+ * authorization or capture that it is about.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Transaction extends Schema.Class<Transaction>("effect-payments/PaymentGateway/Transaction")({
+  id: TransactionId,
+  kind: Schema.Literals(["authorize", "capture", "void", "refund"]),
+  status: Status,
+  money: Money.Money,
+  parent: Schema.optionalKey(TransactionId),
+  avs: Schema.optionalKey(AvsResult),
+  cvv: Schema.optionalKey(CvvResult)
+}) {}
+
+const Reference = Schema.String.check(Schema.isBetweenLength(1, 255))
+
+/**
+ * Reserve an amount on a card; with `capture: true` take it at once (a sale).
+ *
+ * @category requests
+ * @since 0.1.0
+ */
+export const AuthorizeRequest = Schema.Struct({
+  token: Card.CardToken,
+  money: Money.Money,
+  capture: Schema.optionalKey(Schema.Boolean),
+  merchantReference: Schema.optionalKey(Reference)
+})
+
+/**
+ * See {@link AuthorizeRequest}.
+ *
+ * @category requests
+ * @since 0.1.0
+ */
+export type AuthorizeRequest = typeof AuthorizeRequest.Type
+
+/**
+ * Take what was authorized. Leave `money` out to take all of it; a part needs a gateway with `partialCapture`.
+ *
+ * @category requests
+ * @since 0.1.0
+ */
+export const CaptureRequest = Schema.Struct({
+  transactionId: TransactionId,
+  money: Schema.optionalKey(Money.Money)
+})
+
+/**
+ * See {@link CaptureRequest}.
+ *
+ * @category requests
+ * @since 0.1.0
+ */
+export type CaptureRequest = typeof CaptureRequest.Type
+
+/**
+ * Release what was authorized and not yet captured.
+ *
+ * @category requests
+ * @since 0.1.0
+ */
+export const VoidRequest = Schema.Struct({ transactionId: TransactionId })
+
+/**
+ * See {@link VoidRequest}.
+ *
+ * @category requests
+ * @since 0.1.0
+ */
+export type VoidRequest = typeof VoidRequest.Type
+
+/**
+ * Give back what was captured. Leave `money` out to give back the rest; a part needs a gateway with `partialRefund`.
+ *
+ * @category requests
+ * @since 0.1.0
+ */
+export const RefundRequest = Schema.Struct({
+  transactionId: TransactionId,
+  money: Schema.optionalKey(Money.Money),
+  reason: Schema.optionalKey(Reference)
+})
+
+/**
+ * See {@link RefundRequest}.
+ *
+ * @category requests
+ * @since 0.1.0
+ */
+export type RefundRequest = typeof RefundRequest.Type
+
+/**
+ * What a gateway knows about a key that was sent to it.
+ *
+ * - `Happened`: it was done, with this result.
+ * - `Refused`: it was answered with a no, which is final under this key.
+ * - `NeverHappened`: the gateway has not seen the key. A request may still be on its way.
+ * - `StillUnknown`: the gateway cannot say yet, or cannot be asked.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Lookup<A = Transaction, E = PaymentError> =
+  | { readonly _tag: "Happened"; readonly result: A }
+  | { readonly _tag: "Refused"; readonly error: E }
+  | { readonly _tag: "NeverHappened" }
+  | { readonly _tag: "StillUnknown" }
+
+/**
+ * The gateway did it.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const happened = <A>(result: A): Lookup<A, never> => ({ _tag: "Happened", result })
+
+/**
+ * The gateway said no.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const refused = <E>(error: E): Lookup<never, E> => ({ _tag: "Refused", error })
+
+/**
+ * The gateway has not seen the key.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const neverHappened: Lookup<never, never> = { _tag: "NeverHappened" }
+
+/**
+ * The gateway cannot say.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const stillUnknown: Lookup<never, never> = { _tag: "StillUnknown" }
+
+/**
+ * What a gateway can, stated by its adapter.
+ *
+ * | field | meaning |
+ * |---|---|
+ * | `name` | for spans, metrics and errors |
+ * | `deduplicates` | for how long it answers a key seen before with the first answer; `false` when it does not |
+ * | `lookup` | whether a key can be asked for; without it `lookup` answers `StillUnknown` |
+ * | `partialCapture`, `partialRefund` | whether `money` may be given to `capture` and `refund` |
+ * | `exponents` | minor-unit digits per currency where they differ from ISO 4217 |
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Capabilities {
+  readonly name: string
+  readonly deduplicates: Duration.Input | false
+  readonly lookup: boolean
+  readonly partialCapture: boolean
+  readonly partialRefund: boolean
+  readonly exponents?: Money.Exponents
+}
+
+/**
+ * A method that moves money. It needs a `Claim`: put the call inside `Idempotency.idempotent` or a saga step.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Method<Request> = (request: Request) => Effect.Effect<Transaction, PaymentError, Claim>
+
+/**
+ * The port. Build one with {@link make}.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class PaymentGateway extends Context.Service<PaymentGateway, {
+  readonly capabilities: Capabilities
+  readonly authorize: Method<AuthorizeRequest>
+  readonly capture: Method<CaptureRequest>
+  readonly void: Method<VoidRequest>
+  readonly refund: Method<RefundRequest>
+  /** What became of the request that was sent under this downstream key. Moves no money and needs no claim. */
+  readonly lookup: (downstreamKey: string) => Effect.Effect<Lookup, PaymentError>
+}>()("effect-payments/PaymentGateway") {}
+
+/**
+ * What an adapter writes: the same methods with the downstream key to send along.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Implementation {
+  readonly authorize: (
+    request: AuthorizeRequest,
+    downstreamKey: string
+  ) => Effect.Effect<Transaction, PaymentError>
+  readonly capture: (request: CaptureRequest, downstreamKey: string) => Effect.Effect<Transaction, PaymentError>
+  readonly void: (request: VoidRequest, downstreamKey: string) => Effect.Effect<Transaction, PaymentError>
+  readonly refund: (request: RefundRequest, downstreamKey: string) => Effect.Effect<Transaction, PaymentError>
+  readonly lookup: (downstreamKey: string) => Effect.Effect<Lookup, PaymentError>
+}
+
+/**
+ * Builds the port from what a gateway can and what its adapter does.
+ *
+ * **Details**
+ *
+ * Each call derives its downstream key from the claim and the phase (the method's name, or what `Idempotency.phase`
+ * says), notes that it leaves, and stamps every `Unknown` failure with `repeatable`: true while the gateway still
+ * de-duplicates the key. A second call in the same phase with another request dies before it leaves, and the
+ * surrounding `idempotent` fails with `DownstreamKeyReused`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (capabilities: Capabilities, implementation: Implementation): PaymentGateway["Service"] => {
+  const deduplicatesMillis = capabilities.deduplicates === false
+    ? 0
+    : Duration.toMillis(Duration.fromInputUnsafe(capabilities.deduplicates))
+  const method = <Request>(
+    name: "authorize" | "capture" | "void" | "refund",
+    schema: Schema.Codec<Request, unknown>,
+    send: (request: Request, downstreamKey: string) => Effect.Effect<Transaction, PaymentError>,
+    partial: boolean
+  ): Method<Request> => {
+    const encode = Schema.encodeEffect(Schema.fromJsonString(schema))
+    return Effect.fnUntraced(function*(request: Request) {
+      const claim = yield* GatewayCallMustBeInsideIdempotent
+      if (!partial && (request as { readonly money?: unknown }).money !== undefined) {
+        return yield* makeError(new InvalidRequest({ code: `partial_${name}_unsupported`, field: "money" }))
+      }
+      const encoded = yield* Effect.mapError(
+        encode(request),
+        () => makeError(new InvalidRequest({ code: "request_not_encodable" }))
+      )
+      const phase = claim.phase ?? name
+      const downstreamKey = yield* claim.depart({ phase, request: `${name}:${encoded}`, deduplicatesMillis })
+      return yield* Effect.catch(
+        send(request, downstreamKey),
+        (error) => error.disposition === "Unknown" ? stamp(error, claim) : Effect.fail(error)
+      )
+    })
+  }
+  return PaymentGateway.of({
+    capabilities,
+    authorize: method("authorize", AuthorizeRequest, implementation.authorize, true),
+    capture: method("capture", CaptureRequest, implementation.capture, capabilities.partialCapture),
+    void: method("void", VoidRequest, implementation.void, true),
+    refund: method("refund", RefundRequest, implementation.refund, capabilities.partialRefund),
+    lookup: capabilities.lookup ? implementation.lookup : () => Effect.succeed(stillUnknown)
+  })
+}
+
+const stamp = (error: PaymentError, claim: GatewayCallMustBeInsideIdempotent["Service"]) =>
+  Effect.flatMap(claim.repeatable, (repeatable) => {
+    const { reason } = error
+    switch (reason._tag) {
+      case "NetworkError":
+        return makeError(new NetworkError({ sent: reason.sent, repeatable }))
+      case "GatewayTimeout":
+        return makeError(new GatewayTimeout({ repeatable }))
+      case "GatewayFault":
+        return makeError(new GatewayFault({ ...reason.status === undefined ? {} : { status: reason.status }, repeatable }))
+      default:
+        return error
+    }
+  })

@@ -1,0 +1,184 @@
+/**
+ * The state machine of an idempotent operation, pure: every store does what these functions say, and the memory store
+ * is these functions over a map.
+ *
+ * ```text
+ * Vacant → Claimed → Succeeded | Refused | Indeterminate → Resolving → … → Parked
+ * ```
+ *
+ * @internal
+ */
+import type {
+  ClaimRequest,
+  Completion,
+  CompleteRequest,
+  Eviction,
+  Ownership,
+  Record,
+  ReleaseRequest,
+  RenewRequest,
+  ResolveRequest
+} from "./record.ts"
+
+/** @internal What a claim means for the one who made it. */
+export type Answer =
+  | { readonly _tag: "Granted" | "Resolve"; readonly record: Record; readonly now: number }
+  | { readonly _tag: "Replay"; readonly record: Record }
+  | { readonly _tag: "Conflict" | "OutcomeUnknown" | "Parked"; readonly record: Record }
+  | { readonly _tag: "InFlight"; readonly record: Record; readonly retryAfterMillis: number }
+
+/** @internal */
+export const isExpired = (record: Record, now: number): boolean =>
+  record.expiresAt !== undefined && record.expiresAt <= now
+
+const isHeld = (record: Record): boolean => record.state === "Claimed" || record.state === "Resolving"
+
+/** @internal A claim whose lease has lapsed: its owner crashed, froze or lost the store. */
+export const isLapsed = (record: Record, now: number): boolean => isHeld(record) && record.leaseUntil <= now
+
+/** @internal The record after a claim: the same object when the claim changes nothing. */
+export const claim = (record: Record | undefined, request: ClaimRequest, now: number): Record => {
+  if (record === undefined || isExpired(record, now)) {
+    return grant("Claimed", record, { ...fresh, createdAt: now, updatedAt: now }, request, now)
+  }
+  if (record.fingerprint !== request.fingerprint || record.owner === request.owner) return record
+  if (record.state === "Vacant") return grant("Claimed", record, record, request, now)
+  if (!request.canResolve) return record
+  if (record.state === "Indeterminate") return grant("Resolving", record, record, request, now)
+  if (!isLapsed(record, now)) return record
+  const unresolved = record.unresolved + 1
+  return unresolved >= request.attemptsMax
+    ? { ...record, state: "Parked", fence: nextFence(record, now), unresolved, unknownSince: record.leaseUntil, updatedAt: now }
+    : grant("Resolving", record, { ...record, unresolved, unknownSince: record.leaseUntil }, request, now)
+}
+
+/** @internal Reads what a claim came back with. The fingerprint is compared always and first. */
+export const answer = (record: Record, request: ClaimRequest, now: number): Answer => {
+  if (record.fingerprint !== request.fingerprint) return { _tag: "Conflict", record }
+  switch (record.state) {
+    case "Succeeded":
+    case "Refused":
+      return { _tag: "Replay", record }
+    case "Parked":
+      return { _tag: "Parked", record }
+    case "Claimed":
+    case "Resolving":
+      if (record.owner === request.owner) {
+        return { _tag: record.state === "Claimed" ? "Granted" : "Resolve", record, now }
+      }
+      return record.leaseUntil <= now
+        ? { _tag: "OutcomeUnknown", record }
+        : { _tag: "InFlight", record, retryAfterMillis: record.leaseUntil - now }
+    default:
+      return { _tag: "OutcomeUnknown", record }
+  }
+}
+
+const owns = (record: Record, request: Ownership): boolean =>
+  record.owner === request.owner && record.fence === request.fence
+
+/** @internal The record after a completion; undefined when the caller no longer owns it. */
+export const complete = (record: Record | undefined, request: CompleteRequest, now: number): Record | undefined => {
+  if (record === undefined || !owns(record, request)) return undefined
+  const { completion } = request
+  if (completion._tag === "Indeterminate") {
+    if (isHeld(record)) return giveUp(record, completion, now)
+    // A reply was lost and the caller asks again.
+    return record.state === "Indeterminate" || record.state === "Parked" ? record : undefined
+  }
+  if (isHeld(record) || record.state === "Indeterminate") {
+    return {
+      ...record,
+      state: completion._tag,
+      result: completion.result,
+      leaseUntil: 0,
+      updatedAt: now,
+      expiresAt: now + completion.ttlMillis
+    }
+  }
+  return record.state === completion._tag && record.result === completion.result ? record : undefined
+}
+
+const giveUp = (record: Record, completion: Completion & { readonly _tag: "Indeterminate" }, now: number): Record => {
+  const unresolved = record.unresolved + (completion.counted ? 1 : 0)
+  return {
+    ...record,
+    state: unresolved >= completion.attemptsMax ? "Parked" : "Indeterminate",
+    unresolved,
+    leaseUntil: 0,
+    unknownSince: completion.ran ? now : record.unknownSince,
+    updatedAt: now
+  }
+}
+
+/** @internal Frees the slot of an effect that surely did not happen. Fingerprint and fence stay for the TTL. */
+export const release = (record: Record | undefined, request: ReleaseRequest, now: number): Record | undefined => {
+  if (record === undefined || !owns(record, request)) return undefined
+  if (record.state === "Vacant") return record
+  return isHeld(record)
+    ? { ...record, state: "Vacant", leaseUntil: 0, updatedAt: now, expiresAt: now + request.ttlMillis }
+    : undefined
+}
+
+/** @internal */
+export const renew = (record: Record | undefined, request: RenewRequest, now: number): Record | undefined =>
+  record !== undefined && owns(record, request) && isHeld(record)
+    ? { ...record, leaseUntil: now + request.leaseMillis, updatedAt: now }
+    : undefined
+
+/** @internal Settles a record that nobody works on: a new fence, so that an owner that wakes up writes nothing. */
+export const resolve = (record: Record | undefined, request: ResolveRequest, now: number): Record | undefined => {
+  if (record === undefined || record.fence !== request.fence || !isStuck(record, now)) return undefined
+  const settled = {
+    ...record,
+    owner: "",
+    fence: nextFence(record, now),
+    leaseUntil: 0,
+    updatedAt: now,
+    expiresAt: now + request.ttlMillis
+  }
+  return request.resolution._tag === "NeverHappened"
+    ? { ...settled, state: "Vacant", unresolved: 0 }
+    : { ...settled, state: request.resolution._tag, result: request.resolution.result }
+}
+
+/** @internal What nobody works on and nobody knows. */
+export const isStuck = (record: Record, now: number): boolean =>
+  record.state === "Indeterminate" || record.state === "Parked" || isLapsed(record, now)
+
+/** @internal Only what is finished or free goes without force. */
+export const evict = (record: Record | undefined, force: boolean): Eviction =>
+  record === undefined
+    ? "Absent"
+    : force || record.state === "Vacant" || record.state === "Succeeded" || record.state === "Refused"
+    ? "Evicted"
+    : "Held"
+
+const fresh = { attempt: 0, unresolved: 0, unknownSince: 0 }
+
+const grant = (
+  state: "Claimed" | "Resolving",
+  previous: Record | undefined,
+  base: Pick<Record, "attempt" | "createdAt" | "unknownSince" | "unresolved">,
+  request: ClaimRequest,
+  now: number
+): Record => ({
+  id: request.id,
+  scope: request.scope,
+  key: request.key,
+  state,
+  fingerprint: request.fingerprint,
+  owner: request.owner,
+  fence: nextFence(previous, now),
+  attempt: base.attempt + 1,
+  unresolved: base.unresolved,
+  leaseUntil: now + request.leaseMillis,
+  unknownSince: base.unknownSince,
+  result: undefined,
+  createdAt: base.createdAt,
+  updatedAt: now,
+  expiresAt: undefined
+})
+
+// Eviction drops the previous fence: the clock keeps the next one above it.
+const nextFence = (previous: Record | undefined, now: number): number => Math.max((previous?.fence ?? 0) + 1, now)

@@ -1,0 +1,49 @@
+/**
+ * The evidence that a call belongs to an idempotent operation.
+ *
+ * @internal
+ */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+
+/** @internal The scope of a key: see `Idempotency.Scope`. */
+export interface ScopeParts {
+  readonly tenant: string
+  readonly operation: string
+  readonly version: number
+}
+
+/** @internal A gateway call that is about to leave. */
+export interface Departure {
+  /** The phase of the call; the gateway method by default. */
+  readonly phase: string
+  /** The encoded request: the same phase with another one is refused. */
+  readonly request: string
+  /** For how long the gateway recognises the key, in milliseconds; 0 when it does not. */
+  readonly deduplicatesMillis: number
+}
+
+/** @internal */
+export class GatewayCallMustBeInsideIdempotent extends Context.Service<GatewayCallMustBeInsideIdempotent, {
+  readonly scope: ScopeParts
+  readonly key: string
+  readonly fence: number
+  readonly attempt: number
+  /** The key to send downstream: stable over retries, take-overs and processes, and never the client's key. */
+  readonly downstreamKey: (phase: string) => Effect.Effect<string>
+  /** The prefix that `Idempotency.phase` has put on the default phase, if any. */
+  readonly phase: string | undefined
+  /**
+   * Notes that a call leaves and answers its downstream key. Dies with `DownstreamKeyReused` when the phase already
+   * carried another request.
+   */
+  readonly depart: (departure: Departure) => Effect.Effect<string>
+  /**
+   * Whether everything that has left under this claim may be sent again: at least one call has, each to a gateway that
+   * de-duplicates, and each window is still open.
+   */
+  readonly repeatable: Effect.Effect<boolean>
+}>()("effect-payments/Claim") {}
+
+/** @internal */
+export type Claim = GatewayCallMustBeInsideIdempotent
