@@ -39,7 +39,7 @@ export const isLapsed = (record: Record, now: number): boolean => isHeld(record)
 /** @internal The record after a claim: the same object when the claim changes nothing. */
 export const claim = (record: Record | undefined, request: ClaimRequest, now: number): Record => {
   if (record === undefined || isExpired(record, now)) {
-    return grant("Claimed", record, { ...fresh, createdAt: now, updatedAt: now }, request, now)
+    return grant("Claimed", record, { ...fresh, createdAt: now }, request, now)
   }
   if (record.fingerprint !== request.fingerprint || record.owner === request.owner) return record
   if (record.state === "Vacant") return grant("Claimed", record, record, request, now)
