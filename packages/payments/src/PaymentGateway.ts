@@ -12,14 +12,18 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Card from "./Card.ts"
 import { type Claim, GatewayCallMustBeInsideIdempotent } from "./internal/stack/claim.ts"
 import * as Money from "./Money.ts"
 import {
+  dispositionOf,
   GatewayFault,
   GatewayTimeout,
   InvalidRequest,
@@ -322,11 +326,11 @@ export const make = (capabilities: Capabilities, implementation: Implementation)
         encode(request),
         () => makeError(new InvalidRequest({ code: "request_not_encodable" }))
       )
-      const phase = claim.phase ?? name
+      const phase = claim.phase === undefined ? name : `${claim.phase}/${name}`
       const downstreamKey = yield* claim.depart({ phase, request: `${name}:${encoded}`, deduplicatesMillis })
-      return yield* Effect.catch(
-        send(request, downstreamKey),
-        (error) => error.disposition === "Unknown" ? stamp(error, claim) : Effect.fail(error)
+      return yield* send(request, downstreamKey).pipe(
+        Effect.onExit((exit) => Effect.sync(() => arrive(claim, phase, exit))),
+        Effect.catchIf((error) => error.disposition === "Unknown", (error) => stamp(error, claim))
       )
     })
   }
@@ -338,6 +342,17 @@ export const make = (capabilities: Capabilities, implementation: Implementation)
     refund: method("refund", RefundRequest, implementation.refund, capabilities.partialRefund),
     lookup: capabilities.lookup ? implementation.lookup : () => Effect.succeed(stillUnknown)
   })
+}
+
+// What was surely not executed says nothing about an earlier attempt in the same phase.
+const arrive = (
+  claim: GatewayCallMustBeInsideIdempotent["Service"],
+  phase: string,
+  exit: Exit.Exit<Transaction, PaymentError>
+): void => {
+  if (Exit.isSuccess(exit)) return claim.arrive(phase, true)
+  const disposition = dispositionOf(Option.getOrUndefined(Cause.findErrorOption(exit.cause)))
+  if (disposition !== "NotExecuted") claim.arrive(phase, disposition === "Refused")
 }
 
 const stamp = (error: PaymentError, claim: GatewayCallMustBeInsideIdempotent["Service"]) =>
