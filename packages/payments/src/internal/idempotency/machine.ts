@@ -10,9 +10,10 @@
  */
 import type {
   ClaimRequest,
-  Completion,
   CompleteRequest,
+  Completion,
   Eviction,
+  ListRequest,
   Ownership,
   Record,
   ReleaseRequest,
@@ -41,14 +42,22 @@ export const claim = (record: Record | undefined, request: ClaimRequest, now: nu
   if (record === undefined || isExpired(record, now)) {
     return grant("Claimed", record, { ...fresh, createdAt: now }, request, now)
   }
-  if (record.fingerprint !== request.fingerprint || record.owner === request.owner) return record
+  if (record.fingerprint !== request.fingerprint) return record
+  if (record.owner === request.owner) return isHeld(record) ? prolong(record, request.leaseMillis, now) : record
   if (record.state === "Vacant") return grant("Claimed", record, record, request, now)
   if (!request.canResolve) return record
   if (record.state === "Indeterminate") return grant("Resolving", record, record, request, now)
   if (!isLapsed(record, now)) return record
   const unresolved = record.unresolved + 1
   return unresolved >= request.attemptsMax
-    ? { ...record, state: "Parked", fence: nextFence(record, now), unresolved, unknownSince: record.leaseUntil, updatedAt: now }
+    ? {
+      ...record,
+      state: "Parked",
+      fence: nextFence(record, now),
+      unresolved,
+      unknownSince: record.leaseUntil,
+      updatedAt: now
+    }
     : grant("Resolving", record, { ...record, unresolved, unknownSince: record.leaseUntil }, request, now)
 }
 
@@ -123,15 +132,27 @@ export const release = (record: Record | undefined, request: ReleaseRequest, now
 /** @internal */
 export const renew = (record: Record | undefined, request: RenewRequest, now: number): Record | undefined =>
   record !== undefined && owns(record, request) && isHeld(record)
-    ? { ...record, leaseUntil: now + request.leaseMillis, updatedAt: now }
+    ? prolong(record, request.leaseMillis, now)
     : undefined
 
-/** @internal Settles a record that nobody works on: a new fence, so that an owner that wakes up writes nothing. */
+// Never shortens. A claim sent again prolongs too: its sender counts the lease from the last time it asked.
+const prolong = (record: Record, leaseMillis: number, now: number): Record => ({
+  ...record,
+  leaseUntil: Math.max(record.leaseUntil, now + leaseMillis),
+  updatedAt: now
+})
+
+/**
+ * @internal Settles a record that nobody works on: a new fence, so that an owner that wakes up writes nothing. The
+ * owner it leaves names the fence that was resolved, so that a resolution whose reply was lost recognises itself.
+ */
 export const resolve = (record: Record | undefined, request: ResolveRequest, now: number): Record | undefined => {
-  if (record === undefined || record.fence !== request.fence || !isStuck(record, now)) return undefined
+  if (record === undefined) return undefined
+  if (isResolvedBy(record, request)) return record
+  if (record.fence !== request.fence || !isStuck(record, now)) return undefined
   const settled = {
     ...record,
-    owner: "",
+    owner: resolver(request),
     fence: nextFence(record, now),
     leaseUntil: 0,
     updatedAt: now,
@@ -142,9 +163,27 @@ export const resolve = (record: Record | undefined, request: ResolveRequest, now
     : { ...settled, state: request.resolution._tag, result: request.resolution.result }
 }
 
+const isResolvedBy = (record: Record, request: ResolveRequest): boolean => {
+  if (record.owner !== resolver(request)) return false
+  return request.resolution._tag === "NeverHappened"
+    ? record.state === "Vacant"
+    : record.state === request.resolution._tag && record.result === request.resolution.result
+}
+
+/** @internal The owner of a record that was resolved from outside. */
+export const resolver = (request: ResolveRequest): string => `resolved:${request.fence}`
+
 /** @internal What nobody works on and nobody knows. */
 export const isStuck = (record: Record, now: number): boolean =>
   record.state === "Indeterminate" || record.state === "Parked" || isLapsed(record, now)
+
+/** @internal Whether a page asked for may hold this record. */
+export const isListed = (record: Record, request: ListRequest, now: number): boolean =>
+  (request.after === undefined || record.id > request.after) &&
+  (request.tenant === undefined || record.scope.tenant === request.tenant) &&
+  (request.operation === undefined || record.scope.operation === request.operation) &&
+  (request.state === undefined || record.state === request.state) &&
+  (request.stuck !== true || isStuck(record, now))
 
 /** @internal Only what is finished or free goes without force. */
 export const evict = (record: Record | undefined, force: boolean): Eviction =>

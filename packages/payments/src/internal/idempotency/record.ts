@@ -42,11 +42,16 @@ export interface RecordId {
 
 /** @internal */
 export const recordId = (scope: typeof Scope.Type, key: typeof Key.Type): RecordId => ({
-  id:
-    `${scope.tenant.length}:${scope.tenant}${scope.operation.length}:${scope.operation}${scope.version}:${key.length}:${key}`,
+  id: `${idPrefix(scope.tenant, scope.operation)}${scope.version}:${key.length}:${key}`,
   scope,
   key
 })
+
+/** @internal What the ids of a tenant, or of one of its operations, begin with, and no other id. */
+export const idPrefix = (tenant: string, operation?: string): string =>
+  operation === undefined
+    ? `${tenant.length}:${tenant}`
+    : `${tenant.length}:${tenant}${operation.length}:${operation}`
 
 /**
  * @internal One idempotent operation as it is stored. All times are milliseconds on the store's clock.
@@ -140,3 +145,12 @@ export interface ListRequest {
 
 /** @internal */
 export type Eviction = "Evicted" | "Absent" | "Held"
+
+/** @internal */
+export const listLimitMax = 1_000
+
+/** @internal */
+export const sweepLimitMax = 10_000
+
+/** @internal */
+export const isLimit = (limit: number, max: number): boolean => Number.isInteger(limit) && limit >= 1 && limit <= max

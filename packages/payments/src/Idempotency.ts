@@ -1,0 +1,640 @@
+/**
+ * Charge once: an effect that moves money runs at most once per key, and every later call with the key gets the first
+ * answer.
+ *
+ * The failure it prevents is the double charge: a client that retries, a process that dies between the charge and the
+ * save, a timeout whose charge went through. Four rules keep it:
+ *
+ * - A claim is owned, fenced and leased. Every write of the record compares owner and fence.
+ * - An end that nobody knows is a state of its own, `Indeterminate`. It is never freed and never run again on a guess: a
+ *   resolver looks it up at the gateway first.
+ * - The same key with another payload is refused, always and before anything else.
+ * - Calls downstream carry a key that stays the same over retries, take-overs and processes.
+ *
+ * What it cannot do: a process frozen past its lease may send on waking, before anything interrupts it. There only a
+ * gateway that de-duplicates the downstream key protects.
+ *
+ * | option | default |
+ * |---|---|
+ * | `lease` | 30 seconds |
+ * | `ttl` (from completion) | 24 hours |
+ * | `settle` | 5 minutes |
+ * | `attemptsMax` (unresolved ends until `Parked`) | 10 |
+ * | `duplicates`, `awaitAtMost` | `"reject"`, 30 seconds |
+ * | `onInterrupt` | `"indeterminate"` |
+ * | `resolveTimeout` | 10 seconds |
+ * | `payloadLimitBytes`, `resultLimitBytes` | 256 KiB, 256 KiB |
+ *
+ * Read `IdempotencyStore` for where records are kept, `Resilience` for what stands inside.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import type * as Digest from "effect/crypto/Digest"
+import type * as SecureRandom from "effect/crypto/SecureRandom"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import { dual } from "effect/Function"
+import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
+import type * as Schema from "effect/Schema"
+import { IdempotencyStore, type StoreUnavailable } from "./IdempotencyStore.ts"
+import { codecOf } from "./internal/idempotency/canonical.ts"
+import * as engine from "./internal/idempotency/engine.ts"
+import * as errors from "./internal/idempotency/errors.ts"
+import * as record from "./internal/idempotency/record.ts"
+import { type Claim as ClaimService, GatewayCallMustBeInsideIdempotent } from "./internal/stack/claim.ts"
+import type {
+  CircuitBreakerMustBeInsideIdempotent,
+  Marker,
+  RetryMustBeInsideIdempotent,
+  TimeoutMustBeInsideIdempotent,
+  BulkheadMustBeInsideIdempotent,
+  RateLimitMustBeInsideIdempotent
+} from "./internal/stack/markers.ts"
+import { type HasDisposition, PaymentError } from "./PaymentError.ts"
+import * as PaymentGateway from "./PaymentGateway.ts"
+
+/**
+ * The evidence that a call belongs to an idempotent operation: scope, key, fence, attempt and the downstream keys. Only
+ * {@link idempotent} and saga steps provide it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Claim = ClaimService
+
+/**
+ * Whose key it is: tenant, operation and version, all required, so that a key of one tenant or operation never answers
+ * for another. Raise the version when payload or result change shape. Names are 1 to 255 printable ASCII characters.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import { Idempotency } from "effect-payments"
+ *
+ * Idempotency.Scope.make({ tenant: "acme", operation: "charge", version: 1 }).operation // => "charge"
+ * ```
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Scope = record.Scope
+
+/**
+ * See {@link Scope}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Scope = typeof record.Scope.Type
+
+/**
+ * An idempotency key as a client sends it: 1 to 255 printable ASCII characters. Decode it at the boundary.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Key = record.Key
+
+/**
+ * See {@link Key}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Key = typeof record.Key.Type
+
+/**
+ * What a resolver knows about the operation: see {@link Options}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type ResolveContext = engine.ResolveContext
+
+/**
+ * What a resolver says. `NeverHappened` with `repeatable` means that the same downstream key may be sent again, since
+ * the gateway still de-duplicates it; without, the operation runs again only after `settle`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Resolution<A, E> =
+  | PaymentGateway.Lookup<A, E>
+  | { readonly _tag: "NeverHappened"; readonly repeatable?: boolean }
+
+/**
+ * Looks up what became of an operation whose end nobody knows. A resolver that fails or hangs counts as `StillUnknown`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Resolver<A, E, R> = (context: ResolveContext) => Effect.Effect<Resolution<A, E>, unknown, R>
+
+/**
+ * What {@link idempotent} needs to know. All schemas are required: what cannot be stored does not compile.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options<P, A, E, R2 = never> {
+  readonly scope: Scope
+  readonly key: Key
+  /** What the operation is about. Its fingerprint ties the key to it. */
+  readonly payload: P
+  readonly payloadSchema: Schema.Codec<P, unknown>
+  readonly success: Schema.Codec<A, unknown>
+  readonly error: Schema.Codec<E, unknown>
+  /** Looks up an end that nobody knows. Without one such an operation answers `OutcomeUnknown` until it is resolved. */
+  readonly resolve?: Resolver<A, E, R2> | undefined
+  /** How long {@link resolve} may take. */
+  readonly resolveTimeout?: Duration.Input | undefined
+  /** The phase that `OutcomeUnknown` names; `authorize` by default. */
+  readonly phase?: string | undefined
+  /** How long a claim holds without a renewal. Renewed every third of it. */
+  readonly lease?: Duration.Input | undefined
+  /** How long an answer is kept, counted from completion. */
+  readonly ttl?: Duration.Input | undefined
+  /** How long after the last lease a `NeverHappened` is believed; at least the timeout of the request. */
+  readonly settle?: Duration.Input | undefined
+  /** After this many ends that could not be resolved the record is parked for an operator. */
+  readonly attemptsMax?: number | undefined
+  /** What a duplicate in flight gets: `InFlight` at once, or the answer of the first. */
+  readonly duplicates?: "reject" | "await" | undefined
+  readonly awaitAtMost?: Duration.Input | undefined
+  /**
+   * What happens to the work when everyone who waited for it is gone: interrupted and `Indeterminate`, or left to end.
+   */
+  readonly onInterrupt?: "indeterminate" | "detach" | undefined
+  readonly payloadLimitBytes?: number | undefined
+  readonly resultLimitBytes?: number | undefined
+  /**
+   * Runs effect and record in one transaction of the store's database, opened after the claim has committed alone: rows
+   * and record are there together or not at all. A gateway call inside does not compile.
+   */
+  readonly transactional?: boolean | undefined
+}
+
+/**
+ * An answer with where it comes from: run now, replayed from an earlier call or from one that was joined, or found by
+ * the resolver.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Receipt<A> {
+  readonly value: A
+  readonly replayed: boolean
+  readonly how: "executed" | "replayed" | "resolved"
+  readonly fence: number
+  readonly attempt: number
+}
+
+/**
+ * Runs idempotent operations over a store. One per process and store: it renews all leases, joins local duplicates and
+ * owns the fibers in which operations run.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Idempotency extends Context.Service<Idempotency, engine.Engine>()("effect-payments/Idempotency") {}
+
+/**
+ * Builds {@link Idempotency} over an `IdempotencyStore`. Expired records are swept in batches of `sweepLimit` every
+ * `sweepEvery` (5 minutes; `false` leaves it to you).
+ *
+ * **Details**
+ *
+ * Take `Digest` and `SecureRandom` from `NodeCrypto.layer` of `@effect/platform-node`: WebCrypto's digest is about
+ * twenty times slower for payloads of this size.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options?: {
+  readonly sweepEvery?: Duration.Input | false | undefined
+  readonly sweepLimit?: number | undefined
+}): Layer.Layer<Idempotency, never, IdempotencyStore | Digest.Digest | SecureRandom.SecureRandom> =>
+  Layer.effect(
+    Idempotency,
+    Effect.tap(engine.make, (made) => {
+      const every = options?.sweepEvery ?? "5 minutes"
+      if (every === false) return Effect.void
+      const sweep = Effect.ignore(made.store.sweep({ limit: options?.sweepLimit ?? 1000 }))
+      return Effect.forkScoped(Effect.forever(Effect.delay(sweep, every)))
+    })
+  )
+
+type Provided = ClaimService | Marker
+
+type NoGatewayCall<R> = GatewayCallMustBeInsideIdempotent extends R ? {
+    readonly "a gateway call inside transactional: true would keep the transaction open while it waits: use two operations":
+      never
+  }
+  : unknown
+
+type Transactional = { readonly transactional: true }
+
+/**
+ * Runs the effect at most once per key; later calls get the first answer, success or refusal, equal to the first.
+ *
+ * **When to use**
+ *
+ * Around everything that moves money, outermost in the stack, right before {@link operation}.
+ *
+ * **Details**
+ *
+ * Adds `IdempotencyError` to the errors and `Idempotency` to the services, and provides the `Claim` that gateway calls
+ * need. A failure is kept or not by its disposition: `Refused` is stored and replayed with its type, `NotExecuted` frees
+ * the slot, and everything else is looked up by `resolve`, then `Indeterminate`. Defects and interruptions count as
+ * unknown and are passed on.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import { NodeCrypto } from "@effect/platform-node"
+ * import { Effect, Layer, Schema } from "effect"
+ * import { Idempotency, IdempotencyStore, PaymentError } from "effect-payments"
+ *
+ * let runs = 0
+ * const charge = (orderId: string) =>
+ *   Effect.sync(() => ({ receipt: `${orderId}-${++runs}` })).pipe(
+ *     Idempotency.idempotent({
+ *       scope: Idempotency.Scope.make({ tenant: "acme", operation: "charge", version: 1 }),
+ *       key: Idempotency.Key.make("8e03978e"),
+ *       payload: { orderId },
+ *       payloadSchema: Schema.Struct({ orderId: Schema.String }),
+ *       success: Schema.Struct({ receipt: Schema.String }),
+ *       error: PaymentError.PaymentError
+ *     })
+ *   )
+ *
+ * const layer = Idempotency.layer().pipe(
+ *   Layer.provide(IdempotencyStore.layerStoreMemory()),
+ *   Layer.provide(NodeCrypto.layer)
+ * )
+ * const program = Effect.all([charge("A"), charge("A"), Effect.flip(charge("B"))])
+ * const [first, second, conflict] = await Effect.runPromise(Effect.provide(program, layer))
+ *
+ * first // => { receipt: "A-1" }
+ * second // => { receipt: "A-1" }
+ * conflict.message // => "this idempotency key was used with another payload: send a new key for a new operation"
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const idempotent: {
+  <P, A, E extends HasDisposition, R2 = never>(
+    options: Options<P, A, E, R2> & Transactional
+  ): <R>(
+    self: Effect.Effect<A, E, R> & NoGatewayCall<R>
+  ) => Effect.Effect<A, E | IdempotencyError, Exclude<R, Marker> | R2 | Idempotency>
+  <P, A, E extends HasDisposition, R2 = never>(
+    options: Options<P, A, E, R2>
+  ): <R>(
+    self: Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | IdempotencyError, Exclude<R, Provided> | R2 | Idempotency>
+  <A, E extends HasDisposition, R, P, R2 = never>(
+    self: Effect.Effect<A, E, R> & NoGatewayCall<R>,
+    options: Options<P, NoInfer<A>, NoInfer<E>, R2> & Transactional
+  ): Effect.Effect<A, E | IdempotencyError, Exclude<R, Marker> | R2 | Idempotency>
+  <A, E extends HasDisposition, R, P, R2 = never>(
+    self: Effect.Effect<A, E, R>,
+    options: Options<P, NoInfer<A>, NoInfer<E>, R2>
+  ): Effect.Effect<A, E | IdempotencyError, Exclude<R, Provided> | R2 | Idempotency>
+} = dual(
+  2,
+  <A, E, R, P, R2>(self: Effect.Effect<A, E, R>, options: Options<P, A, E, R2>) =>
+    Effect.flatMap(answered(self, options), (answer) => answer.exit as Exit.Exit<A, E>)
+)
+
+/**
+ * The same as {@link idempotent}, answering with a {@link Receipt} that says whether the answer is a replay. Whether a
+ * refusal is one is in the span attribute `idempotency.replayed` and in the metric
+ * `effect_payments_idempotency_answers_total`.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const idempotentWithReceipt: {
+  <P, A, E extends HasDisposition, R2 = never>(
+    options: Options<P, A, E, R2>
+  ): <R>(
+    self: Effect.Effect<A, E, R>
+  ) => Effect.Effect<Receipt<A>, E | IdempotencyError, Exclude<R, Provided> | R2 | Idempotency>
+  <A, E extends HasDisposition, R, P, R2 = never>(
+    self: Effect.Effect<A, E, R>,
+    options: Options<P, NoInfer<A>, NoInfer<E>, R2>
+  ): Effect.Effect<Receipt<A>, E | IdempotencyError, Exclude<R, Provided> | R2 | Idempotency>
+} = dual(
+  2,
+  <A, E, R, P, R2>(self: Effect.Effect<A, E, R>, options: Options<P, A, E, R2>) =>
+    Effect.flatMap(answered(self, options), ({ attempt, exit, fence, how }) =>
+      Exit.map(exit as Exit.Exit<A, E>, (value): Receipt<A> => ({
+        value,
+        replayed: how === "replayed",
+        how,
+        fence,
+        attempt
+      })))
+)
+
+const answered = <A, E, R, P, R2>(self: Effect.Effect<A, E, R>, options: Options<P, A, E, R2>) =>
+  Effect.flatMap(Idempotency, (made) => made.run(callOf(self, options))) as Effect.Effect<
+    { readonly exit: Exit.Exit<unknown, unknown> } & Omit<Receipt<A>, "replayed" | "value">,
+    IdempotencyError,
+    Exclude<R, Provided> | R2 | Idempotency
+  >
+
+const millis = (input: Duration.Input | undefined, fallback: number): number =>
+  input === undefined ? fallback : Duration.toMillis(Duration.fromInputUnsafe(input))
+
+const callOf = <A, E, R, P, R2>(self: Effect.Effect<A, E, R>, options: Options<P, A, E, R2>): engine.Call => ({
+  id: record.recordId(options.scope, options.key),
+  payload: options.payload,
+  payloadCodec: codecOf(options.payloadSchema),
+  successCodec: codecOf(options.success),
+  errorCodec: codecOf(options.error),
+  self,
+  resolve: options.resolve,
+  resolveTimeoutMillis: millis(options.resolveTimeout, 10_000),
+  phase: options.phase ?? "authorize",
+  leaseMillis: millis(options.lease, 30_000),
+  ttlMillis: millis(options.ttl, 86_400_000),
+  settleMillis: millis(options.settle, 300_000),
+  attemptsMax: options.attemptsMax ?? 10,
+  payloadLimitBytes: options.payloadLimitBytes ?? 262_144,
+  resultLimitBytes: options.resultLimitBytes ?? 262_144,
+  awaits: options.duplicates === "await",
+  awaitMillis: millis(options.awaitAtMost, 30_000),
+  detaches: options.onInterrupt === "detach",
+  isTransactional: options.transactional === true
+})
+
+/**
+ * A resolver that asks the gateway for the downstream key of a phase, `authorize` by default. `NeverHappened` counts as
+ * repeatable while the gateway still de-duplicates a key of that age.
+ *
+ * @category resolvers
+ * @since 0.1.0
+ */
+export const resolveByLookup = (
+  options?: { readonly phase?: string | undefined }
+): Resolver<PaymentGateway.Transaction, PaymentError, PaymentGateway.PaymentGateway> =>
+  Effect.fnUntraced(function*(context) {
+    const gateway = yield* PaymentGateway.PaymentGateway
+    const lookup = yield* gateway.lookup(yield* context.downstreamKey(options?.phase ?? "authorize"))
+    if (lookup._tag !== "NeverHappened") return lookup
+    const { deduplicates } = gateway.capabilities
+    return {
+      _tag: "NeverHappened",
+      repeatable: deduplicates !== false && Duration.isLessThan(context.age, Duration.fromInputUnsafe(deduplicates))
+    }
+  })
+
+/**
+ * Gives the gateway calls of the effect a phase of their own, so that an operation can send a second, different request:
+ * another card after a decline, the part that a challenge was about. The phase's name enters the downstream key.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const phase: {
+  (name: string): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R | Claim>
+  <A, E, R>(self: Effect.Effect<A, E, R>, name: string): Effect.Effect<A, E, R | Claim>
+} = dual(
+  2,
+  <A, E, R>(self: Effect.Effect<A, E, R>, name: string): Effect.Effect<A, E, R | Claim> =>
+    Effect.flatMap(GatewayCallMustBeInsideIdempotent, (claim) => {
+      const narrowed = claim.phase === undefined ? name : `${claim.phase}/${name}`
+      return Effect.provideService(self, GatewayCallMustBeInsideIdempotent, {
+        scope: claim.scope,
+        key: claim.key,
+        fence: claim.fence,
+        attempt: claim.attempt,
+        downstreamKey: claim.downstreamKey,
+        depart: claim.depart,
+        arrive: claim.arrive,
+        repeatable: claim.repeatable,
+        phase: narrowed
+      })
+    })
+)
+
+/**
+ * Marks an effect without side effects: it may be retried, limited and broken without a store. An effect that needs a
+ * `Claim` moves money and is refused.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const readOnly = <A, E, R>(
+  self:
+    & Effect.Effect<A, E, R>
+    & (GatewayCallMustBeInsideIdempotent extends R
+      ? { readonly "readOnly cannot wrap a gateway call that moves money: use idempotent": never }
+      : unknown)
+): Effect.Effect<A, E, Exclude<R, Marker>> => self as Effect.Effect<A, E, Exclude<R, Marker>>
+
+type Open<R> = GatewayCallMustBeInsideIdempotent extends R
+  ? { readonly "a gateway call is outside idempotent(...): pipe idempotent after it": never }
+  : RetryMustBeInsideIdempotent extends R
+    ? { readonly "retry(...) is outside idempotent(...): pipe idempotent after it": never }
+  : CircuitBreakerMustBeInsideIdempotent extends R
+    ? { readonly "circuitBreaker(...) is outside idempotent(...): pipe idempotent after it": never }
+  : RateLimitMustBeInsideIdempotent extends R
+    ? { readonly "rateLimit(...) is outside idempotent(...): pipe idempotent after it": never }
+  : BulkheadMustBeInsideIdempotent extends R
+    ? { readonly "bulkhead(...) is outside idempotent(...): pipe idempotent after it": never }
+  : TimeoutMustBeInsideIdempotent extends R
+    ? { readonly "timeout(...) is outside idempotent(...): pipe idempotent after it": never }
+  : unknown
+
+/**
+ * Closes a stack: checks that every stage stands inside `idempotent` or `readOnly`, says so in a sentence where it does
+ * not, and opens one span with this name.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const operation = (
+  name: string
+): <A, E, R>(self: Effect.Effect<A, E, R> & Open<R>) => Effect.Effect<A, E, R> => {
+  const withSpan = Effect.withSpan(name)
+  return <A, E, R>(self: Effect.Effect<A, E, R>) => withSpan(self) as Effect.Effect<A, E, R>
+}
+
+/**
+ * The record of a key, if there is one.
+ *
+ * @category operators
+ * @since 0.1.0
+ */
+export const inspect = (
+  id: { readonly scope: Scope; readonly key: Key }
+): Effect.Effect<record.Record | undefined, IdempotencyError, Idempotency> =>
+  operate((store) => Effect.map(store.inspect(record.recordId(id.scope, id.key)), ({ record }) => record))
+
+/**
+ * One page of records in a stable order; `stuck` picks those that nobody works on and nobody knows.
+ *
+ * @category operators
+ * @since 0.1.0
+ */
+export const list = (
+  filter: Omit<record.ListRequest, "limit"> & { readonly limit?: number }
+): Effect.Effect<ReadonlyArray<record.Record>, IdempotencyError, Idempotency> =>
+  operate((store) => store.list({ ...filter, limit: filter.limit ?? 100 }))
+
+/**
+ * Drops a record. One in flight, `Indeterminate` or `Parked` is held back unless forced: forcing forgets that something
+ * may have happened.
+ *
+ * @category operators
+ * @since 0.1.0
+ */
+export const evict = (
+  id: { readonly scope: Scope; readonly key: Key; readonly force?: boolean }
+): Effect.Effect<record.Eviction, IdempotencyError, Idempotency> =>
+  operate((store) => store.evict(record.recordId(id.scope, id.key), { force: id.force ?? false }))
+
+/**
+ * Settles a record that nobody works on (`Indeterminate`, `Parked`, or a lapsed claim) with what was found out by other
+ * means. `fence` is the one that {@link inspect} showed. Answers whether it was settled.
+ *
+ * @category operators
+ * @since 0.1.0
+ */
+export const resolve = <A, E>(options: {
+  readonly scope: Scope
+  readonly key: Key
+  readonly fence: number
+  readonly success: Schema.Codec<A, unknown>
+  readonly error: Schema.Codec<E, unknown>
+  readonly resolution: Exclude<PaymentGateway.Lookup<A, E>, { readonly _tag: "StillUnknown" }>
+  readonly ttl?: Duration.Input | undefined
+}): Effect.Effect<boolean, IdempotencyError, Idempotency> => {
+  const { resolution } = options
+  const stored = resolution._tag === "Happened"
+    ? codecOf(options.success).store(resolution.result, resultLimitBytes)
+    : resolution._tag === "Refused"
+    ? codecOf(options.error).store(resolution.error, resultLimitBytes)
+    : Result.succeed("")
+  if (Result.isFailure(stored)) {
+    return Effect.fail(
+      new IdempotencyError({ reason: new ResultInvalid({ detail: stored.failure, downstreamKey: "" }) })
+    )
+  }
+  return operate((store) =>
+    store.resolve({
+      ...record.recordId(options.scope, options.key),
+      fence: options.fence,
+      ttlMillis: millis(options.ttl, 86_400_000),
+      resolution: resolution._tag === "NeverHappened"
+        ? { _tag: "NeverHappened" }
+        : { _tag: resolution._tag === "Happened" ? "Succeeded" : "Refused", result: stored.success }
+    })
+  )
+}
+
+const resultLimitBytes = 262_144
+
+const operate = <A>(
+  f: (store: IdempotencyStore["Service"]) => Effect.Effect<A, StoreUnavailable>
+): Effect.Effect<A, IdempotencyError, Idempotency> =>
+  Effect.flatMap(
+    Idempotency,
+    ({ store }) => Effect.mapError(f(store), (reason) => new IdempotencyError({ reason }))
+  )
+
+/**
+ * The same key came with another payload.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export const KeyConflict = errors.KeyConflict
+
+/**
+ * The operation is running, here or elsewhere; ask again with the same key, at the latest after `retryAfter`.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export const InFlight = errors.InFlight
+
+/**
+ * It may have happened and nobody can tell yet. Nothing is run again; each later call tries to look it up.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export const OutcomeUnknown = errors.OutcomeUnknown
+
+/**
+ * Too many attempts ended unresolved: an operator has to look.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export const Parked = errors.Parked
+
+/**
+ * A stored answer does not fit the schemas any more.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export const RecordUnreadable = errors.RecordUnreadable
+
+/**
+ * Called inside an open transaction of the store's database.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export const InsideTransaction = errors.InsideTransaction
+
+/**
+ * A second, different request was about to leave under the same downstream key. It did not leave.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export const DownstreamKeyReused = errors.DownstreamKeyReused
+
+/**
+ * The payload cannot be fingerprinted: not encodable, not a finite number, a lone surrogate, too deep, too large.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export const PayloadInvalid = errors.PayloadInvalid
+
+/**
+ * The operation ended, but its result cannot be stored (not encodable, too large). It is not run again.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export const ResultInvalid = errors.ResultInvalid
+
+/**
+ * The one error that {@link idempotent} adds. Its `disposition` is what is known about the operation: `NotExecuted` when
+ * the store could not be claimed, `Refused` for a misuse, `Unknown` otherwise.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export const IdempotencyError = errors.IdempotencyError
+
+/**
+ * See {@link IdempotencyError}.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type IdempotencyError = errors.IdempotencyError

@@ -1,0 +1,90 @@
+/**
+ * What this process knows of an operation that it works on: one entry per record, shared by all local callers.
+ *
+ * @internal
+ */
+import type * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import type { RecordId } from "./record.ts"
+
+/** @internal How an answer came about. */
+export type How = "executed" | "replayed" | "resolved"
+
+/** @internal */
+export interface Answered {
+  readonly exit: Exit.Exit<unknown, unknown>
+  readonly how: How
+  readonly fence: number
+  readonly attempt: number
+}
+
+/** @internal */
+export class Entry {
+  readonly id: RecordId
+  readonly fingerprint: string
+  readonly owner: string
+  readonly leaseMillis: number
+  /** `polling`: another process works on it and the first local caller asks now and then. */
+  phase: "claiming" | "polling" | "running" = "claiming"
+  fence = 0
+  attempt = 0
+  /** Monotonic time before the last confirmed claim or renewal left. */
+  confirmedAt = 0
+  renewAt = Number.POSITIVE_INFINITY
+  isRenewing = false
+  /** The lease is gone: the store says so, or has been silent for a lease. */
+  isLost = false
+  /** The last waiter has left and the work was interrupted. */
+  isCancelled = false
+  fiber: Fiber.Fiber<unknown, unknown> | undefined = undefined
+  waiting = 0
+  /** `abandoned`: the first caller was interrupted before it held the claim; the next one starts over. */
+  settled: Answered | "abandoned" | undefined = undefined
+  private observers: Array<() => void> | undefined = undefined
+  private losers: Array<() => void> | undefined = undefined
+
+  constructor(id: RecordId, fingerprint: string, owner: string, leaseMillis: number) {
+    this.id = id
+    this.fingerprint = fingerprint
+    this.owner = owner
+    this.leaseMillis = leaseMillis
+  }
+
+  observe(observer: () => void): () => void {
+    this.observers = [...this.observers ?? [], observer]
+    return () => {
+      this.observers = this.observers?.filter((other) => other !== observer)
+    }
+  }
+
+  onLost(observer: () => void): void {
+    if (this.isLost) observer()
+    else this.losers = [...this.losers ?? [], observer]
+  }
+
+  lose(): void {
+    if (this.isLost) return
+    this.isLost = true
+    this.fiber?.interruptUnsafe()
+    for (const observer of this.losers ?? []) observer()
+  }
+
+  notify(): void {
+    const observers = this.observers
+    if (observers === undefined) return
+    this.observers = undefined
+    for (const observer of observers) observer()
+  }
+
+  enter(phase: "polling" | "running"): void {
+    if (this.phase === phase) return
+    this.phase = phase
+    this.notify()
+  }
+
+  settle(settled: Answered | "abandoned"): void {
+    if (this.settled !== undefined) return
+    this.settled = settled
+    this.notify()
+  }
+}

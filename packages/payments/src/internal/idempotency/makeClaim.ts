@@ -1,0 +1,81 @@
+/**
+ * The claim that an operation hands to the calls inside it.
+ *
+ * @internal
+ */
+import * as Digest from "effect/crypto/Digest"
+import * as Effect from "effect/Effect"
+import type { Departure, GatewayCallMustBeInsideIdempotent } from "../stack/claim.ts"
+import { DownstreamKeyReused } from "./errors.ts"
+import type { RecordId } from "./record.ts"
+
+type Claim = GatewayCallMustBeInsideIdempotent["Service"]
+
+const encoder = new TextEncoder()
+
+/**
+ * @internal The key that is sent downstream: 44 characters, stable over retries, take-overs and processes, and no hint
+ * of the client's key. The prefix versions the derivation.
+ */
+export const downstreamKey = (digest: Digest.Digest["Service"], id: RecordId, phase: string): Effect.Effect<string> =>
+  Effect.map(
+    digest.digestHex(Digest.sha256, encoder.encode(`${id.id}${phase.length}:${phase}`)),
+    (hex) => `ep1_${hex.slice(0, 40)}`
+  )
+
+/** @internal */
+export class OperationClaim implements Claim {
+  readonly scope: Claim["scope"]
+  readonly key: string
+  readonly fence: number
+  readonly attempt: number
+  readonly phase: string | undefined = undefined
+  private readonly id: RecordId
+  private readonly digest: Digest.Digest["Service"]
+  private readonly ageMillis: () => number
+  private departures: Map<string, { readonly departure: Departure; isCertain: boolean }> | undefined = undefined
+
+  constructor(
+    id: RecordId,
+    grant: { readonly fence: number; readonly attempt: number },
+    digest: Digest.Digest["Service"],
+    ageMillis: () => number
+  ) {
+    this.scope = id.scope
+    this.key = id.key
+    this.fence = grant.fence
+    this.attempt = grant.attempt
+    this.id = id
+    this.digest = digest
+    this.ageMillis = ageMillis
+  }
+
+  readonly downstreamKey = (phase: string): Effect.Effect<string> => downstreamKey(this.digest, this.id, phase)
+
+  readonly depart = (departure: Departure): Effect.Effect<string> =>
+    Effect.suspend(() => {
+      const departures = this.departures ??= new Map()
+      const known = departures.get(departure.phase)
+      if (known !== undefined && known.departure.request !== departure.request) {
+        return Effect.die(new DownstreamKeyReused({ phase: departure.phase }))
+      }
+      if (known === undefined) departures.set(departure.phase, { departure, isCertain: true })
+      return this.downstreamKey(departure.phase)
+    })
+
+  readonly arrive = (phase: string, isCertain: boolean): void => {
+    const known = this.departures?.get(phase)
+    if (known !== undefined) known.isCertain = isCertain
+  }
+
+  readonly repeatable: Effect.Effect<boolean> = Effect.sync(() => {
+    if (this.departures === undefined) return false
+    const age = this.ageMillis()
+    return [...this.departures.values()].every(({ departure }) => age < departure.deduplicatesMillis)
+  })
+
+  /** Whether a call left of which nobody knows what became. */
+  get isUncertain(): boolean {
+    return this.departures !== undefined && [...this.departures.values()].some(({ isCertain }) => !isCertain)
+  }
+}
