@@ -1,0 +1,195 @@
+/**
+ * Runs a call through a circuit of Effect's store. The state machine (circuits by key, generations, one probe at a time)
+ * is the store's; what is here is what Effect's `execute` does around it, without a scope and a generator per call. See
+ * docs/adr/0002-circuit-breaker.md.
+ *
+ * @internal
+ */
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Metric from "effect/Metric"
+import * as Scope from "effect/Scope"
+import { GatewayUnavailable, type HasDisposition, make as makeError, PaymentError } from "../../PaymentError.ts"
+import {
+  type Admission,
+  type CircuitBreakerError,
+  CircuitBreakerStore,
+  type Transition,
+  type TripPolicy
+} from "../effect/circuitBreaker.ts"
+import { floorMillis, leftMillis } from "./deadline.ts"
+import { durationExpected, InvalidOption, isIntegerIn, positiveMillis, reject, storeFailed } from "./stage.ts"
+
+/** @internal */
+export interface Options {
+  readonly name: string
+  readonly failures?: number | undefined
+  readonly rate?: {
+    readonly threshold?: number | undefined
+    readonly size?: number | undefined
+    readonly minimumCalls?: number | undefined
+  } | undefined
+  readonly openFor?: Duration.Input | undefined
+  readonly factor?: number | undefined
+  readonly cap?: Duration.Input | undefined
+  readonly onStoreError?: "allow" | "fail" | undefined
+}
+
+interface Policy {
+  readonly name: string
+  readonly trip: TripPolicy
+  readonly openMillis: number
+  readonly factor: number
+  readonly capMillis: number
+  readonly onStoreError: "allow" | "fail"
+}
+
+const invalid = (option: string, expected: string) => new InvalidOption({ stage: "circuitBreaker", option, expected })
+
+/** @internal */
+export const compile = (options: Options): Policy | InvalidOption => {
+  const { factor = 2, name, onStoreError = "allow" } = options
+  const openMillis = positiveMillis(options.openFor ?? 30_000)
+  const capMillis = positiveMillis(options.cap ?? 600_000)
+  const trip = tripPolicy(options)
+  if (name.length === 0 || name.length > 255) return invalid("name", "of 1 to 255 characters")
+  if (openMillis === undefined) return invalid("openFor", durationExpected)
+  if (capMillis === undefined) return invalid("cap", durationExpected)
+  if (!(factor >= 1 && factor <= 100)) return invalid("factor", "from 1 to 100")
+  if (trip instanceof InvalidOption) return trip
+  return { name, trip, openMillis, factor, capMillis: Math.max(capMillis, openMillis), onStoreError }
+}
+
+const tripPolicy = ({ failures = 5, rate }: Options): TripPolicy | InvalidOption => {
+  if (rate === undefined) {
+    return isIntegerIn(failures, 1, 1_000_000)
+      ? { _tag: "Consecutive", failures }
+      : invalid("failures", "an integer from 1 to 1000000")
+  }
+  const { size = 100, threshold = 0.5 } = rate
+  const { minimumCalls = size } = rate
+  if (!(threshold > 0 && threshold <= 1)) return invalid("rate.threshold", "above 0 and at most 1")
+  if (!isIntegerIn(size, 1, 10_000)) return invalid("rate.size", "an integer from 1 to 10000")
+  if (!isIntegerIn(minimumCalls, 1, size)) return invalid("rate.minimumCalls", "an integer from 1 to rate.size")
+  return { _tag: "Rate", threshold, size, minimumCalls }
+}
+
+/** @internal */
+export const circuitBreaker = <A, E extends HasDisposition, R>(
+  self: Effect.Effect<A, E, R>,
+  policy: Policy
+): Effect.Effect<A, E | PaymentError, R | CircuitBreakerStore> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.withFiber<A, E | PaymentError, R | CircuitBreakerStore>((fiber) => {
+      const store = Context.getUnsafe(fiber.context, CircuitBreakerStore)
+      const scope = Scope.makeUnsafe()
+      return Effect.matchCauseEffect(Effect.provideService(store.admit(policy.name), Scope.Scope, scope), {
+        onFailure: (cause) => notAdmitted(restore(self), policy, cause, scope),
+        onSuccess: (admission) =>
+          Effect.onExitPrimitive(restore(self), (exit) => record(exit, fiber, store, policy, admission, scope), true)
+      })
+    })
+  )
+
+const notAdmitted = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  policy: Policy,
+  cause: Cause.Cause<CircuitBreakerError>,
+  scope: Scope.Closeable
+): Effect.Effect<A, E | PaymentError, R> => {
+  const close = Scope.closeUnsafe(scope, Exit.void) ?? Effect.void
+  const rejection = (retryAfter?: Duration.Duration) =>
+    reject(
+      "circuitBreaker",
+      makeError(new GatewayUnavailable({ by: "circuitBreaker", ...retryAfter === undefined ? {} : { retryAfter } }))
+    )
+  const error = Cause.findErrorOption(cause)
+  if (error._tag === "None") return Effect.andThen(close, Effect.failCause(cause as Cause.Cause<never>))
+  const { reason } = error.value
+  switch (reason._tag) {
+    case "CircuitOpen":
+      return Effect.andThen(close, rejection(reason.retryAfter))
+    case "CircuitHalfOpen":
+      return Effect.andThen(close, rejection())
+    case "CircuitBreakerStoreError":
+      return Effect.flatMap(
+        Effect.andThen(close, storeFailed(policy.name, "admit")),
+        (): Effect.Effect<A, E | PaymentError, R> => policy.onStoreError === "allow" ? self : rejection()
+      )
+  }
+}
+
+type Outcome = "Success" | "Failure" | "Ignored"
+
+const record = <A, E extends HasDisposition>(
+  exit: Exit.Exit<A, E>,
+  fiber: Fiber.Fiber<unknown, unknown>,
+  store: CircuitBreakerStore["Service"],
+  policy: Policy,
+  admission: Admission,
+  scope: Scope.Closeable
+): Effect.Effect<void> | undefined => {
+  const outcome = exit._tag === "Success" ? "Success" : classify(exit.cause, leftMillis(fiber) < floorMillis)
+  const recorded = Effect.matchCauseEffect(
+    store.record({
+      key: policy.name,
+      generation: admission.generation,
+      outcome,
+      tripPolicy: policy.trip,
+      openFor: outcome === "Ignored" ? Duration.zero : openFor(policy, admission, exit)
+    }),
+    {
+      onFailure: () => storeFailed(policy.name, "record"),
+      onSuccess: (transition) =>
+        transition === undefined && admission.transition === undefined
+          ? Effect.void
+          : Effect.andThen(note(admission.transition), note(transition))
+    }
+  )
+  // Only a store that shares its circuits puts something into the scope: the renewal of the probe's lease.
+  return scope.state._tag === "Empty"
+    ? recorded
+    : Effect.andThen(recorded, Effect.suspend(() => Scope.closeUnsafe(scope, Exit.void) ?? Effect.void))
+}
+
+/** @internal What a failed call says about the gateway. `late`: the deadline of the caller has passed. */
+export const classify = (cause: Cause.Cause<HasDisposition>, late: boolean): Outcome => {
+  if (cause.reasons.some(Cause.isDieReason)) return "Failure"
+  const outcomes = new Set(cause.reasons.filter(Cause.isFailReason).map((x) => outcomeOf(x.error, late)))
+  return outcomes.has("Failure") ? "Failure" : outcomes.has("Success") ? "Success" : "Ignored"
+}
+
+const outcomeOf = (error: HasDisposition, late: boolean): Outcome => {
+  if (error.disposition === "Refused") return "Success"
+  if (!(error instanceof PaymentError)) return "Failure"
+  const { reason } = error
+  if ("by" in reason && reason.by !== "gateway") return "Ignored"
+  return reason._tag === "GatewayTimeout" && late ? "Ignored" : "Failure"
+}
+
+const openFor = <A, E extends HasDisposition>(policy: Policy, admission: Admission, exit: Exit.Exit<A, E>) => {
+  const grown = policy.openMillis * policy.factor ** admission.consecutiveOpenings
+  const hinted = exit._tag === "Success" ? 0 : Math.max(0, ...exit.cause.reasons.map(hintMillis))
+  return Duration.millis(Math.min(policy.capMillis, Math.max(grown, hinted)))
+}
+
+const hintMillis = (reason: Cause.Reason<HasDisposition>): number =>
+  reason._tag === "Fail" && reason.error.retryAfter !== undefined ? Duration.toMillis(reason.error.retryAfter) : 0
+
+const transitions = Metric.counter("payments_circuit_transitions_total", {
+  description: "Changes of state that this process made to a circuit",
+  incremental: true
+})
+
+const note = (transition: Transition | undefined): Effect.Effect<void> =>
+  transition === undefined ? Effect.void : Effect.andThen(
+    Metric.update(Metric.withAttributes(transitions, { from: transition.from, to: transition.to }), 1),
+    Effect.annotateLogs(
+      transition.to === "Open" ? Effect.logWarning("the circuit opened") : Effect.logInfo("the circuit changed"),
+      { circuit: transition.key, from: transition.from, to: transition.to }
+    )
+  )

@@ -1,0 +1,117 @@
+/**
+ * The overall deadline of a call, and running something until a point in time.
+ *
+ * @internal
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import { GatewayTimeout, GatewayUnavailable, make as makeError, type PaymentError } from "../../PaymentError.ts"
+import { GatewayCallMustBeInsideIdempotent } from "../stack/claim.ts"
+import { durationExpected, InvalidOption, positiveMillis, reject } from "./stage.ts"
+
+/** @internal When the call has to be over, in milliseconds on the monotonic clock; Infinity without a deadline. */
+export const Deadline = Context.Reference<number>("effect-payments/Deadline", {
+  defaultValue: () => Number.POSITIVE_INFINITY
+})
+
+/**
+ * @internal The least time with which an attempt is started. Also keeps those that wait for their turn from waiting up
+ * to the last instant, where being told "not sent" and being interrupted would race.
+ */
+export const floorMillis = 1
+
+/** @internal */
+export const monotonicMillis = (fiber: Fiber.Fiber<unknown, unknown>): number =>
+  Number(fiber.getRef(Clock.Clock).monotonicTimeNanosUnsafe() / 1000n) / 1000
+
+/** @internal Milliseconds that are left; Infinity without a deadline, below zero once it has passed. */
+export const leftMillis = (fiber: Fiber.Fiber<unknown, unknown>): number => {
+  const at = fiber.getRef(Deadline)
+  return at === Number.POSITIVE_INFINITY ? at : at - monotonicMillis(fiber)
+}
+
+/** @internal */
+export const noTimeLeft: Effect.Effect<never, PaymentError> = Effect.suspend(() =>
+  reject("deadline", makeError(new GatewayUnavailable({ by: "deadline" })))
+)
+
+/** @internal Whether what has left may be sent again is for the claim to say; without a claim nothing is known. */
+export const timedOut: Effect.Effect<never, PaymentError> = Effect.withFiber((fiber) => {
+  const claim = Context.getOrUndefined(fiber.context, GatewayCallMustBeInsideIdempotent)
+  return claim === undefined
+    ? Effect.fail(makeError(new GatewayTimeout({})))
+    : Effect.flatMap(claim.repeatable, (repeatable) => Effect.fail(makeError(new GatewayTimeout({ repeatable }))))
+})
+
+/**
+ * @internal Runs an effect in a fiber of its own and interrupts it after a time. An effect that ends without waiting
+ * costs no timer. The frame of `onExit` is on the stack before the fiber starts, so there is no instant at which an
+ * interruption could leave it running.
+ */
+export const interruptAfter = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  limit: (fiber: Fiber.Fiber<unknown, unknown>) => number,
+  context: (fiber: Fiber.Fiber<unknown, unknown>, millis: number) => Context.Context<never>
+): Effect.Effect<A, E | PaymentError, R> =>
+  Effect.suspend(() => {
+    let child: Fiber.Fiber<A, E> | undefined
+    return Effect.onExitPrimitive(
+      Effect.withFiber((fiber) => {
+        const millis = limit(fiber)
+        if (millis < floorMillis) return noTimeLeft
+        child = Effect.runForkWith(context(fiber, millis) as Context.Context<R>)(self)
+        return child.pollUnsafe() ?? endOrInterrupt(fiber, child, millis)
+      }),
+      () => child === undefined || child.pollUnsafe() !== undefined ? undefined : Fiber.interrupt(child)
+    )
+  })
+
+const endOrInterrupt = <A, E>(
+  fiber: Fiber.Fiber<unknown, unknown>,
+  child: Fiber.Fiber<A, E>,
+  millis: number
+): Effect.Effect<A, E | PaymentError> =>
+  Effect.callback((resume) => {
+    let expired = false
+    const expire = Effect.sync(() => {
+      expired = true
+      child.interruptUnsafe(fiber.id)
+    })
+    const timer = Effect.runForkWith(fiber.context)(Effect.andThen(Effect.sleep(Duration.millis(millis)), expire))
+    child.addObserver((exit) => {
+      if (!expired) timer.interruptUnsafe(fiber.id)
+      resume(expired ? orTimedOut(exit) : exit)
+    })
+  })
+
+// Work that could not be interrupted and came to an answer all the same is an answer, and known beats unknown.
+const orTimedOut = <A, E>(exit: Exit.Exit<A, E>): Effect.Effect<A, E | PaymentError> => {
+  if (exit._tag === "Success" || !Cause.hasInterrupts(exit.cause)) return exit
+  const defects = exit.cause.reasons.filter(Cause.isDieReason)
+  return defects.length === 0
+    ? timedOut
+    : Effect.catchCause(timedOut, (cause) => Effect.failCause(Cause.combine(cause, Cause.fromReasons(defects))))
+}
+
+const same = (fiber: Fiber.Fiber<unknown, unknown>) => fiber.context
+
+/** @internal */
+export const compileTimeout = (stage: string) => (duration: Duration.Input): number | InvalidOption =>
+  positiveMillis(duration) ?? new InvalidOption({ stage, option: "duration", expected: durationExpected })
+
+/** @internal */
+export const timeout = <A, E, R>(self: Effect.Effect<A, E, R>, millis: number) =>
+  interruptAfter(self, (fiber) => Math.min(millis, leftMillis(fiber)), same)
+
+/** @internal */
+export const deadline = <A, E, R>(self: Effect.Effect<A, E, R>, millis: number) =>
+  interruptAfter(
+    self,
+    (fiber) => Math.min(millis, leftMillis(fiber)),
+    (fiber, left) => Context.add(fiber.context, Deadline, monotonicMillis(fiber) + left)
+  )
