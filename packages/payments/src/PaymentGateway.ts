@@ -20,9 +20,11 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Card from "./Card.ts"
+import * as Routes from "./internal/gateway/routes.ts"
 import { type Claim, GatewayCallMustBeInsideIdempotent } from "./internal/stack/claim.ts"
 import * as Money from "./Money.ts"
 import {
+  type Disposition,
   dispositionOf,
   GatewayFault,
   GatewayTimeout,
@@ -319,14 +321,12 @@ export const make = (capabilities: Capabilities, implementation: Implementation)
     const encode = Schema.encodeEffect(Schema.fromJsonString(schema))
     return Effect.fnUntraced(function*(request: Request) {
       const claim = yield* GatewayCallMustBeInsideIdempotent
-      if (!partial && (request as { readonly money?: unknown }).money !== undefined) {
-        return yield* makeError(new InvalidRequest({ code: `partial_${name}_unsupported`, field: "money" }))
-      }
+      if (!partial) yield* refusePart(name, request)
       const encoded = yield* Effect.mapError(
         encode(request),
         () => makeError(new InvalidRequest({ code: "request_not_encodable" }))
       )
-      const phase = claim.phase === undefined ? name : `${claim.phase}/${name}`
+      const phase = phaseOf(claim, name)
       const downstreamKey = yield* claim.depart({ phase, request: `${name}:${encoded}`, deduplicatesMillis })
       return yield* send(request, downstreamKey).pipe(
         Effect.onExit((exit) => Effect.sync(() => arrive(claim, phase, exit))),
@@ -344,6 +344,11 @@ export const make = (capabilities: Capabilities, implementation: Implementation)
   })
 }
 
+const refusePart = (name: string, request: unknown): Effect.Effect<void, PaymentError> =>
+  (request as { readonly money?: unknown }).money === undefined
+    ? Effect.void
+    : makeError(new InvalidRequest({ code: `partial_${name}_unsupported`, field: "money" }))
+
 // What was surely not executed says nothing about an earlier attempt in the same phase.
 const arrive = (
   claim: GatewayCallMustBeInsideIdempotent["Service"],
@@ -351,21 +356,198 @@ const arrive = (
   exit: Exit.Exit<Transaction, PaymentError>
 ): void => {
   if (Exit.isSuccess(exit)) return claim.arrive(phase, true)
-  const disposition = dispositionOf(Option.getOrUndefined(Cause.findErrorOption(exit.cause)))
+  const disposition = dispositionOfExit(exit)
   if (disposition !== "NotExecuted") claim.arrive(phase, disposition === "Refused")
 }
 
+const dispositionOfExit = ({ cause }: Exit.Failure<Transaction, PaymentError>): Disposition =>
+  Cause.hasDies(cause) || Cause.hasInterrupts(cause)
+    ? "Unknown"
+    : dispositionOf(Option.getOrUndefined(Cause.findErrorOption(cause)))
+
+const phaseOf = (claim: GatewayCallMustBeInsideIdempotent["Service"], name: string): string =>
+  claim.phase === undefined ? name : `${claim.phase}/${name}`
+
 const stamp = (error: PaymentError, claim: GatewayCallMustBeInsideIdempotent["Service"]) =>
-  Effect.flatMap(claim.repeatable, (repeatable) => {
-    const { reason } = error
-    switch (reason._tag) {
-      case "NetworkError":
-        return makeError(new NetworkError({ sent: reason.sent, repeatable }))
-      case "GatewayTimeout":
-        return makeError(new GatewayTimeout({ repeatable }))
-      case "GatewayFault":
-        return makeError(new GatewayFault({ ...reason.status === undefined ? {} : { status: reason.status }, repeatable }))
-      default:
-        return error
-    }
+  Effect.flatMap(claim.repeatable, (repeatable) => Effect.fail(withRepeatable(error, repeatable)))
+
+const withRepeatable = (error: PaymentError, repeatable: boolean): PaymentError => {
+  const { reason } = error
+  switch (reason._tag) {
+    case "NetworkError":
+      return makeError(new NetworkError({ sent: reason.sent, repeatable }))
+    case "GatewayTimeout":
+      return makeError(new GatewayTimeout({ repeatable }))
+    case "GatewayFault":
+      return makeError(
+        new GatewayFault({ ...reason.status === undefined ? {} : { status: reason.status }, repeatable })
+      )
+    default:
+      return error
+  }
+}
+
+/**
+ * Two gateways as one: the second is asked when the first surely did nothing.
+ *
+ * **Details**
+ *
+ * - `authorize` moves on only from `NotExecuted`. A key under which a gateway answered, or may have acted, stays at
+ *   that gateway: a retry after a timeout never reaches the other one, also when the first is down by then.
+ * - Transaction ids carry the name of the gateway that made them (`"stripe:ch_1"`), so `capture`, `void` and `refund`
+ *   go there and nowhere else. The names of both must differ, and stay what they are as long as ids are kept.
+ * - `lookup` asks both: `Happened` if any, else `StillUnknown` if any cannot say, else `Refused` if any, else
+ *   `NeverHappened`. It does not fail.
+ * - Capabilities are what both can. A failure is `repeatable` only when both de-duplicate.
+ *
+ * **Gotchas**
+ *
+ * A card token has to be valid at both gateways. Which gateway a key is bound to is kept in memory, for the last 65,536
+ * keys: build the gateway once, in a layer. Another process knows nothing of it and has to look the key up first, as
+ * `Idempotency` does; so its `settle` must cover the time a request can be under way to either gateway.
+ *
+ * When both gateways report one key as `Happened`, the money was moved twice: `lookup` answers with the first and logs
+ * an error that names both transactions.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { PaymentGateway } from "effect-payments"
+ * import { TestGateway } from "effect-payments/testing"
+ *
+ * const both = Effect.gen(function*() {
+ *   const first = yield* TestGateway.make({ name: "first" })
+ *   const second = yield* TestGateway.make({ name: "second", deduplicates: false })
+ *   return PaymentGateway.failover(first.gateway, second.gateway).capabilities
+ * })
+ *
+ * Effect.runSync(both).name // => "first+second"
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const failover = (
+  primary: PaymentGateway["Service"],
+  secondary: PaymentGateway["Service"]
+): PaymentGateway["Service"] => {
+  const capabilities = intersect(primary.capabilities, secondary.capabilities)
+  const distinct = primary.capabilities.name !== secondary.capabilities.name
+  const method = <Request>(call: Method<Request>): Method<Request> => (request) =>
+    distinct
+      ? Effect.mapError(
+        call(request),
+        (error) => capabilities.deduplicates === false ? withRepeatable(error, false) : error
+      )
+      : makeError(new InvalidRequest({ code: "failover_names_equal", field: "name" }))
+  const { partialCapture, partialRefund } = capabilities
+  return PaymentGateway.of({
+    capabilities,
+    authorize: method(authorizeAtEither({ primary, secondary })),
+    capture: method(atMaker<CaptureRequest>([primary, secondary], "capture", partialCapture)),
+    void: method(atMaker<VoidRequest>([primary, secondary], "void", true)),
+    refund: method(atMaker<RefundRequest>([primary, secondary], "refund", partialRefund)),
+    lookup: (downstreamKey) =>
+      Effect.flatMap(
+        Effect.all([ask(primary, downstreamKey), ask(secondary, downstreamKey)], { concurrency: 2 }),
+        ([first, second]) => agree(first, second)
+      )
   })
+}
+
+const authorizeAtEither = (
+  gateways: Record<Routes.Place, PaymentGateway["Service"]>
+): Method<AuthorizeRequest> => {
+  const routes = Routes.make()
+  return Effect.fnUntraced(function*(request: AuthorizeRequest) {
+    const claim = yield* GatewayCallMustBeInsideIdempotent
+    const downstreamKey = yield* claim.downstreamKey(phaseOf(claim, "authorize"))
+    const attempt: ReturnType<Method<AuthorizeRequest>> = Effect.suspend(() => {
+      const gateway = gateways[routes.enter(downstreamKey, claim.fence)]
+      let onward = false
+      return gateway.authorize(request).pipe(
+        Effect.onExit((exit) =>
+          Effect.sync(() => {
+            onward = routes.leave(downstreamKey, Exit.isFailure(exit) && dispositionOfExit(exit) === "NotExecuted")
+          })
+        ),
+        Effect.flatMap((transaction) => named(gateway, transaction)),
+        Effect.catchIf(() => onward, () => attempt)
+      )
+    })
+    return yield* attempt
+  })
+}
+
+// Only the gateway that made a transaction knows it: there is nothing to move on to.
+const atMaker = <Request extends { readonly transactionId: TransactionId }>(
+  gateways: ReadonlyArray<PaymentGateway["Service"]>,
+  name: "capture" | "void" | "refund",
+  partial: boolean
+): Method<Request> =>
+  Effect.fnUntraced(function*(request: Request) {
+    if (!partial) yield* refusePart(name, request)
+    const gateway = gateways.find((gateway) => request.transactionId.startsWith(prefixOf(gateway)))
+    if (gateway === undefined) {
+      return yield* makeError(new InvalidRequest({ code: "unknown_transaction", field: "transactionId" }))
+    }
+    const transactionId = request.transactionId.slice(prefixOf(gateway).length) as TransactionId
+    const call = gateway[name] as Method<Request>
+    return yield* Effect.flatMap(call({ ...request, transactionId }), (transaction) => named(gateway, transaction))
+  })
+
+const prefixOf = ({ capabilities }: PaymentGateway["Service"]): string =>
+  `${capabilities.name.replaceAll("%", "%25").replaceAll(":", "%3A")}:`
+
+// An id that no longer fits is an answer that cannot be read: the money has moved.
+const named = (
+  gateway: PaymentGateway["Service"],
+  { parent, ...transaction }: Transaction
+): Effect.Effect<Transaction, PaymentError> => {
+  const [id, parentId] = [transaction.id, parent].map((id) => id === undefined ? id : `${prefixOf(gateway)}${id}`)
+  return isTransactionId(id) && (parentId === undefined || isTransactionId(parentId))
+    ? Effect.succeed(new Transaction({ ...transaction, id, ...parentId === undefined ? {} : { parent: parentId } }))
+    : Effect.fail(makeError(new GatewayFault({ repeatable: false })))
+}
+
+const isTransactionId = Schema.is(TransactionId)
+
+const ask = (gateway: PaymentGateway["Service"], downstreamKey: string): Effect.Effect<Lookup> =>
+  gateway.lookup(downstreamKey).pipe(
+    Effect.flatMap((found): Effect.Effect<Lookup, PaymentError> =>
+      found._tag === "Happened"
+        ? Effect.map(named(gateway, found.result), happened)
+        : Effect.succeed(found)
+    ),
+    Effect.orElseSucceed(() => stillUnknown)
+  )
+
+const certainty: Record<Lookup["_tag"], number> = { Happened: 3, StillUnknown: 2, Refused: 1, NeverHappened: 0 }
+
+const agree = (first: Lookup, second: Lookup): Effect.Effect<Lookup> => {
+  const found = certainty[second._tag] > certainty[first._tag] ? second : first
+  return first._tag === "Happened" && second._tag === "Happened"
+    ? Effect.as(
+      Effect.logError("two gateways executed the same key: give one of the transactions back").pipe(
+        Effect.annotateLogs({ first: first.result.id, second: second.result.id })
+      ),
+      found
+    )
+    : Effect.succeed(found)
+}
+
+const intersect = (first: Capabilities, second: Capabilities): Capabilities => ({
+  name: `${first.name}+${second.name}`,
+  deduplicates: first.deduplicates === false || second.deduplicates === false
+    ? false
+    : Duration.min(Duration.fromInputUnsafe(first.deduplicates), Duration.fromInputUnsafe(second.deduplicates)),
+  lookup: first.lookup && second.lookup,
+  partialCapture: first.partialCapture && second.partialCapture,
+  partialRefund: first.partialRefund && second.partialRefund,
+  exponents: Object.fromEntries(
+    Object.entries(first.exponents ?? {}).filter(([currency, digits]) =>
+      second.exponents?.[currency as Money.Currency] === digits
+    )
+  )
+})
