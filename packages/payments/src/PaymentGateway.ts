@@ -31,7 +31,7 @@ import {
   InvalidRequest,
   make as makeError,
   NetworkError,
-  PaymentError
+  type PaymentError
 } from "./PaymentError.ts"
 
 /**
@@ -398,13 +398,15 @@ const withRepeatable = (error: PaymentError, repeatable: boolean): PaymentError 
  *   go there and nowhere else. The names of both must differ, and stay what they are as long as ids are kept.
  * - `lookup` asks both: `Happened` if any, else `StillUnknown` if any cannot say, else `Refused` if any, else
  *   `NeverHappened`. It does not fail.
- * - Capabilities are what both can. A failure is `repeatable` only when both de-duplicate.
+ * - A failure is `repeatable` only when both de-duplicate.
+ * - Capabilities are what both can, but `deduplicates` is `false`: each gateway knows its own keys only, and a new run
+ *   may meet the other one. So what was looked up as `NeverHappened` waits for `settle` before it runs again.
  *
  * **Gotchas**
  *
  * A card token has to be valid at both gateways. Which gateway a key is bound to is kept in memory, for the last 65,536
  * keys: build the gateway once, in a layer. Another process knows nothing of it and has to look the key up first, as
- * `Idempotency` does; so its `settle` must cover the time a request can be under way to either gateway.
+ * `Idempotency` does.
  *
  * When both gateways report one key as `Happened`, the money was moved twice: `lookup` answers with the first and logs
  * an error that names both transactions.
@@ -433,12 +435,13 @@ export const failover = (
   secondary: PaymentGateway["Service"]
 ): PaymentGateway["Service"] => {
   const capabilities = intersect(primary.capabilities, secondary.capabilities)
+  const bothDeduplicate = primary.capabilities.deduplicates !== false && secondary.capabilities.deduplicates !== false
   const distinct = primary.capabilities.name !== secondary.capabilities.name
   const method = <Request>(call: Method<Request>): Method<Request> => (request) =>
     distinct
       ? Effect.mapError(
         call(request),
-        (error) => capabilities.deduplicates === false ? withRepeatable(error, false) : error
+        (error) => bothDeduplicate ? error : withRepeatable(error, false)
       )
       : makeError(new InvalidRequest({ code: "failover_names_equal", field: "name" }))
   const { partialCapture, partialRefund } = capabilities
@@ -539,9 +542,8 @@ const agree = (first: Lookup, second: Lookup): Effect.Effect<Lookup> => {
 
 const intersect = (first: Capabilities, second: Capabilities): Capabilities => ({
   name: `${first.name}+${second.name}`,
-  deduplicates: first.deduplicates === false || second.deduplicates === false
-    ? false
-    : Duration.min(Duration.fromInputUnsafe(first.deduplicates), Duration.fromInputUnsafe(second.deduplicates)),
+  // A request that is still under way to one gateway is a stranger to the other.
+  deduplicates: false,
   lookup: first.lookup && second.lookup,
   partialCapture: first.partialCapture && second.partialCapture,
   partialRefund: first.partialRefund && second.partialRefund,
