@@ -1,0 +1,56 @@
+// The levels of the core, in the order of the design's table: a module imports its own level and those above it in this
+// list, never one below. This is the one place where they are listed; `imports.ts` reads it.
+
+export const levels = [
+  {
+    name: "values",
+    modules: ["Card", "Currency", "Decline", "Money", "MoneyError", "PaymentError", "Ratio", "Redaction", "Sca"]
+  },
+  {
+    name: "ports",
+    modules: ["AuditLog", "IdempotencyStore", "PaymentGateway", "Signature", "Tokenizer", "Velocity"]
+  },
+  {
+    name: "combinators",
+    modules: ["Cached", "Idempotency", "Observe", "Resilience"]
+  },
+  {
+    name: "engines",
+    modules: [
+      "Batcher",
+      "EventBus",
+      "Fraud",
+      "Inbox",
+      "JobQueue",
+      "Reconciliation",
+      "Saga",
+      "UnitOfWork",
+      "Webhook"
+    ]
+  },
+  {
+    name: "subpaths",
+    modules: ["cluster", "http", "testing"]
+  }
+] as const
+
+export type Level = (typeof levels)[number]["name"]
+
+/**
+ * Who may import `src/internal/NAME/**` beside that folder itself. A folder that is not listed belongs to the module of
+ * its name: `internal/saga` to `Saga`. `from` opens a folder to a level and all that come after it.
+ */
+export const internals: Readonly<
+  Record<string, { readonly modules: ReadonlyArray<string> } | { readonly from: Level }>
+> = {
+  // One file for each unstable module of Effect.
+  effect: { from: "values" },
+  gateway: { modules: ["PaymentGateway"] },
+  idempotency: { modules: ["Idempotency", "IdempotencyStore"] },
+  money: { modules: ["Currency", "Money", "MoneyError", "Ratio"] },
+  // What every store over SQL shares.
+  sql: { from: "ports" },
+  // What the type checker and the run know about the order of a stack.
+  stack: { from: "ports" },
+  testing: { modules: ["testing"] }
+}
