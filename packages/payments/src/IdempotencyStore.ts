@@ -11,24 +11,15 @@
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
-import * as Schema from "effect/Schema"
+import * as Layer from "effect/Layer"
+import * as memory from "./internal/idempotency/memory.ts"
 import type * as record from "./internal/idempotency/record.ts"
+import * as schema from "./internal/idempotency/schema.ts"
+import * as sql from "./internal/idempotency/sql.ts"
+import { StoreUnavailable } from "./internal/idempotency/unavailable.ts"
+import type { Migrator, SqlClient, SqlError } from "./internal/sql/client.ts"
 
-/**
- * The store did not answer, or answered with a failure. `operation` is the operation of the port, `detail` a short word
- * on the cause that holds no data of the record.
- *
- * @category errors
- * @since 0.1.0
- */
-export class StoreUnavailable extends Schema.TaggedError<StoreUnavailable>()("StoreUnavailable", {
-  operation: Schema.String,
-  detail: Schema.String
-}) {
-  override get message(): string {
-    return `the idempotency store failed to ${this.operation} (${this.detail}); nothing was run on a guess: try again`
-  }
-}
+export { StoreUnavailable }
 
 /** @category models @since 0.1.0 */
 export type RecordId = record.RecordId
@@ -74,7 +65,9 @@ export class IdempotencyStore extends Context.Service<IdempotencyStore, {
   /** Settles a record that nobody works on. False: it is worked on, finished, gone, or has another fence. */
   readonly resolve: (request: ResolveRequest) => Effect.Effect<boolean, StoreUnavailable>
   /** The record as stored, with the store's time. */
-  readonly inspect: (id: RecordId) => Effect.Effect<{ readonly record: Record | undefined; readonly now: number }, StoreUnavailable>
+  readonly inspect: (
+    id: RecordId
+  ) => Effect.Effect<{ readonly record: Record | undefined; readonly now: number }, StoreUnavailable>
   /** One page in the order of `id`. */
   readonly list: (request: ListRequest) => Effect.Effect<ReadonlyArray<Record>, StoreUnavailable>
   /** Drops a record. `Held`: it is in flight or unresolved, and goes only with force. */
@@ -93,3 +86,99 @@ export class IdempotencyStore extends Context.Service<IdempotencyStore, {
     readonly withTransaction: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | StoreUnavailable, R>
   }
 }>()("effect-payments/IdempotencyStore") {}
+
+/**
+ * Keeps records in this process, on the clock that the layer is built with.
+ *
+ * **When to use**
+ *
+ * For tests and for a single process whose duplicates need not survive a restart. Money wants a store that does.
+ *
+ * **Details**
+ *
+ * At most `capacity` records (default 100 000). Each new record makes a few expired ones go; in a full store only an
+ * expired one makes room, and without any the claim fails with `StoreUnavailable`: what is in flight, unresolved or
+ * still replayed is never dropped.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { IdempotencyStore } from "effect-payments"
+ *
+ * const program = Effect.gen(function*() {
+ *   const store = yield* IdempotencyStore.IdempotencyStore
+ *   return yield* store.list({ limit: 10 })
+ * })
+ *
+ * await Effect.runPromise(program.pipe(Effect.provide(IdempotencyStore.layerStoreMemory()))) // => []
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerStoreMemory = (
+  options?: { readonly capacity?: number | undefined }
+): Layer.Layer<IdempotencyStore, StoreUnavailable> =>
+  Layer.effect(IdempotencyStore, memory.make({ capacity: options?.capacity ?? 100_000 }))
+
+/** The table of {@link layerStoreSql} unless another is named. */
+const defaultTable = "effect_payments_idempotency"
+
+/**
+ * Keeps records in a table of SQLite or Postgres, on the clock of the database.
+ *
+ * **Details**
+ *
+ * The layer creates the table, or brings it up to date, unless `migrate` is false; processes that start at once wait
+ * for one another. `table` is 1 to 40 of `a-z`, `0-9` and `_`. Every transition is one guarded statement, and a replay
+ * is one that writes nothing. Writes of the same tick share a commit; a lone one runs at once. `complete` inside a
+ * transaction of the same client commits with it. `claim` and `renew` commit alone: on SQLite, whose transaction holds
+ * the one connection, a claim inside a transaction fails with `StoreUnavailable` instead of waiting for itself.
+ *
+ * **Gotchas**
+ *
+ * Expired records take room until `sweep` drops them.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import { SqliteClient } from "@effect-payments/sqlite"
+ * import { Effect, Layer } from "effect"
+ * import { IdempotencyStore } from "effect-payments"
+ *
+ * const program = Effect.gen(function*() {
+ *   const store = yield* IdempotencyStore.IdempotencyStore
+ *   return yield* store.list({ state: "Parked", limit: 10 })
+ * })
+ *
+ * const layer = IdempotencyStore.layerStoreSql().pipe(Layer.provide(SqliteClient.layer({ filename: ":memory:" })))
+ * await Effect.runPromise(program.pipe(Effect.provide(layer))) // => []
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerStoreSql = (
+  options?: { readonly table?: string | undefined; readonly migrate?: boolean | undefined }
+): Layer.Layer<
+  IdempotencyStore,
+  StoreUnavailable | Migrator.MigrationError | SqlError.SqlError,
+  SqlClient.SqlClient
+> =>
+  Layer.effect(
+    IdempotencyStore,
+    sql.make({ table: options?.table ?? defaultTable, migrate: options?.migrate ?? true })
+  )
+
+/**
+ * The migrations of {@link layerStoreSql} by number and name, for a project that runs them with its own migrator and
+ * sets `migrate: false`. They have to run exactly once.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const migrations = (
+  options?: { readonly table?: string | undefined }
+): { readonly [name: string]: Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient> } =>
+  schema.migrations(options?.table ?? defaultTable)

@@ -1,0 +1,84 @@
+/**
+ * The table of idempotency records and its migrations.
+ *
+ * @internal
+ */
+import * as Effect from "effect/Effect"
+import { Migrator, SqlClient, type SqlError } from "../sql/client.ts"
+
+/** @internal In the order of the table. `id` is the scope and the key, each with its length before it. */
+export const columns = [
+  "id",
+  "tenant",
+  "operation",
+  "version",
+  "key",
+  "state",
+  "fingerprint",
+  "owner",
+  "fence",
+  "attempt",
+  "unresolved",
+  "lease_until",
+  "unknown_since",
+  "result",
+  "created_at",
+  "updated_at",
+  "expires_at"
+] as const
+
+/** @internal By number and name, for a migrator. */
+export const migrations = (
+  table: string
+): { readonly [name: string]: Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient> } => ({
+  "0001_records": Effect.gen(function*() {
+    const sql = yield* SqlClient.SqlClient
+    const { id, integer } = sql.onDialectOrElse({
+      pg: () => ({ id: `text COLLATE "C"`, integer: "bigint" }),
+      orElse: () => ({ id: "text", integer: "integer" })
+    })
+    yield* sql.unsafe(create(table, id, integer)).unprepared
+    // Finds what has expired, and what is not finished: that has no expiry.
+    yield* sql.unsafe(`CREATE INDEX "${table}_expires_at" ON "${table}" (expires_at)`).unprepared
+  })
+})
+
+const create = (table: string, id: string, integer: string): string =>
+  `CREATE TABLE "${table}" (
+  id ${id} PRIMARY KEY NOT NULL,
+  tenant text NOT NULL,
+  operation text NOT NULL,
+  version ${integer} NOT NULL,
+  key text NOT NULL,
+  state text NOT NULL,
+  fingerprint text NOT NULL,
+  owner text NOT NULL,
+  fence ${integer} NOT NULL,
+  attempt ${integer} NOT NULL,
+  unresolved ${integer} NOT NULL,
+  lease_until ${integer} NOT NULL,
+  unknown_since ${integer} NOT NULL,
+  result text,
+  created_at ${integer} NOT NULL,
+  updated_at ${integer} NOT NULL,
+  expires_at ${integer}
+)`
+
+/** @internal Two processes that start at once: one migrates, the other waits for it. */
+export const migrate = (
+  table: string
+): Effect.Effect<void, Migrator.MigrationError | SqlError.SqlError, SqlClient.SqlClient> =>
+  Effect.gen(function*() {
+    const sql = yield* SqlClient.SqlClient
+    const run = Effect.asVoid(
+      Migrator.make({})({
+        loader: Migrator.fromRecord(migrations(table)),
+        table: `${table}_migrations`
+      })
+    )
+    yield* sql.onDialectOrElse({
+      // The lock that a write needs is taken before the migrations are read.
+      sqlite: () => Effect.provideService(run, SqlClient.BeginTransaction, "BEGIN IMMEDIATE"),
+      orElse: () => run
+    })
+  })

@@ -1,0 +1,334 @@
+/**
+ * The state machine as guarded statements, for SQLite and Postgres.
+ *
+ * @internal
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { IdempotencyStore } from "../../IdempotencyStore.ts"
+import { type Migrator, SqlClient, type SqlError } from "../sql/client.ts"
+import { type Dialect, encodeRows, isIdentifier, pg, sqlite, type Statement, type Values } from "../sql/statement.ts"
+import * as Writer from "../sql/writer.ts"
+import * as machine from "./machine.ts"
+import {
+  type ClaimReply,
+  type ClaimRequest,
+  type CompleteRequest,
+  idPrefix,
+  isLimit,
+  listLimitMax,
+  type ListRequest,
+  type RecordId,
+  type RenewRequest,
+  type ResolveRequest,
+  sweepLimitMax
+} from "./record.ts"
+import { decode, decodeListed, integer, type Row } from "./row.ts"
+import * as schema from "./schema.ts"
+import * as statements from "./statements.ts"
+import { limitExceeded, StoreUnavailable } from "./unavailable.ts"
+
+type Store = IdempotencyStore["Service"]
+type Failure = SqlError.SqlError | StoreUnavailable | Writer.WriterRefused
+
+/** @internal */
+export interface Options {
+  readonly table: string
+  readonly migrate: boolean
+  /** The clock of the store as an SQL expression, for tests. */
+  readonly now?: string | undefined
+}
+
+// Writes that share a commit, writes that wait, and how often a claim looks.
+const batchMax = 256
+const queueMax = 16_384
+const looksMax = 8
+
+/** @internal */
+export const make = Effect.fnUntraced(function*(
+  options: Options
+): Effect.fn.Return<
+  Store,
+  StoreUnavailable | Migrator.MigrationError | SqlError.SqlError,
+  SqlClient.SqlClient | Scope.Scope
+> {
+  const sql = yield* SqlClient.SqlClient
+  const dialect = yield* dialectOf(sql, options.now)
+  if (!isIdentifier(options.table)) return yield* refused("table must be 1 to 40 of a-z, 0-9 and _, no digit first")
+  if (options.migrate) yield* schema.migrate(options.table)
+  const writer = yield* Writer.make(sql, { strategy: Writer.inTransaction(sql), batchMax, queueMax })
+  const database: Database = { sql, writer, dialect, statements: statements.make(`"${options.table}"`, dialect) }
+  return {
+    claim: dialect.name === "sqlite" ? claimSqlite(database) : claimPg(database),
+    ...owning(database),
+    ...operating(database),
+    transactions: transactions(sql)
+  }
+})
+
+const dialectOf = (sql: SqlClient.SqlClient, now: string | undefined): Effect.Effect<Dialect, StoreUnavailable> => {
+  const dialect = sql.onDialectOrElse<Dialect | undefined, Dialect, Dialect>({
+    sqlite: () => sqlite,
+    pg: () => pg,
+    orElse: () => undefined
+  })
+  return dialect === undefined
+    ? refused("the store speaks sqlite and pg")
+    : Effect.succeed(now === undefined ? dialect : { ...dialect, now })
+}
+
+const refused = (detail: string) => Effect.fail(new StoreUnavailable({ operation: "start", detail }))
+
+interface Database {
+  readonly sql: SqlClient.SqlClient
+  readonly writer: Writer.Writer
+  readonly dialect: Dialect
+  readonly statements: statements.Statements
+}
+
+// --- claim
+
+/** Looks first, because a replay must write nothing; SQLite cannot do both in one statement. */
+const claimSqlite = ({ sql, statements, writer }: Database): Store["claim"] => {
+  const look = (request: ClaimRequest, looks: number): Effect.Effect<ClaimReply, Failure> =>
+    Effect.flatMap(run(sql, statements.look, { id: request.id }), ([row]) => {
+      if (row === undefined) return put(request, looks)
+      const reply = toReply(request, row)
+      if (reply === undefined) return unreadable("claim")
+      return machine.claim(reply.record, request, reply.now) === reply.record
+        ? Effect.succeed(reply)
+        : put(request, looks)
+    })
+
+  // Guarded anew: when another one was faster, nothing is written and nothing comes back.
+  const put = (request: ClaimRequest, looks: number): Effect.Effect<ClaimReply, Failure> =>
+    Effect.flatMap(
+      writer.submit({ text: statements.claim.one.text, parameters: statements.claim.one.bind(toValues(request)) }),
+      ([row]) => {
+        if (row !== undefined) return readReply(request, row)
+        return looks < looksMax ? look(request, looks + 1) : contended
+      }
+    )
+
+  // There is one connection, and the transaction holds it: a claim would wait for its own end.
+  return (request) =>
+    unavailable(
+      "claim",
+      Effect.flatMap(isInside(sql), (inside) => inside ? insideTransaction : look(request, 1))
+    )
+}
+
+const claimPg = (database: Database): Store["claim"] => (request) => {
+  const values = toValues(request)
+  const claim = Effect.flatMap(
+    submit(database, database.statements.claim, values, `${values["can_resolve"]} ${values["attempts_max"]}`),
+    ([row]) => row === undefined ? contended : readReply(request, row)
+  )
+  return unavailable("claim", outside(database.sql, claim))
+}
+
+const contended = Effect.fail(new StoreUnavailable({ operation: "claim", detail: "Contended" }))
+const insideTransaction = Effect.fail(new StoreUnavailable({ operation: "claim", detail: "InsideTransaction" }))
+
+const toValues = (request: ClaimRequest): Values => ({
+  id: request.id,
+  tenant: request.scope.tenant,
+  operation: request.scope.operation,
+  version: request.scope.version,
+  key: request.key,
+  fingerprint: request.fingerprint,
+  owner: request.owner,
+  lease: Math.ceil(request.leaseMillis),
+  can_resolve: request.canResolve ? 1 : 0,
+  attempts_max: request.attemptsMax
+})
+
+const toReply = (request: ClaimRequest, row: Row): ClaimReply | undefined => {
+  const record = decode(request, row)
+  const now = integer(row["now"])
+  return record === undefined || Number.isNaN(now) ? undefined : { record, now }
+}
+
+const readReply = (request: ClaimRequest, row: Row): Effect.Effect<ClaimReply, StoreUnavailable> => {
+  const reply = toReply(request, row)
+  return reply === undefined ? unreadable("claim") : Effect.succeed(reply)
+}
+
+const unreadable = (operation: string) => Effect.fail(new StoreUnavailable({ operation, detail: "RowUnreadable" }))
+
+// --- what an owner does
+
+const owning = (database: Database): Pick<Store, "complete" | "release" | "renew"> => ({
+  complete: (request) => unavailable("complete", Effect.map(complete(database, request), isOne)),
+  release: ({ fence, id, owner, ttlMillis }) => {
+    const values = { id, owner, fence, state: "Vacant", ttl: Math.ceil(ttlMillis) }
+    return unavailable("release", Effect.map(submit(database, database.statements.release, values), isOne))
+  },
+  renew: (requests) => requests.length === 0 ? Effect.succeed([]) : renew(database, requests)
+})
+
+const isOne = (rows: Writer.Rows): boolean => rows.length === 1
+
+const complete = (database: Database, { completion, fence, id, owner }: CompleteRequest) =>
+  completion._tag === "Indeterminate"
+    ? submit(database, database.statements.giveUp, {
+      id,
+      owner,
+      fence,
+      ran: completion.ran ? 1 : 0,
+      counted: completion.counted ? 1 : 0,
+      attempts_max: completion.attemptsMax
+    })
+    : submit(database, database.statements.succeed, {
+      id,
+      owner,
+      fence,
+      state: completion._tag,
+      result: completion.result,
+      ttl: Math.ceil(completion.ttlMillis)
+    })
+
+/** One statement for all of them, outside any transaction and past the queue: a lease does not wait. */
+const renew = ({ sql, statements }: Database, requests: ReadonlyArray<RenewRequest>) => {
+  const nameOf = (id: unknown, owner: unknown, fence: number) => `${fence} ${String(owner)} ${String(id)}`
+  const given = new Map(requests.map((request) => [nameOf(request.id, request.owner, request.fence), request]))
+  const values = Array.from(given.values(), ({ fence, id, leaseMillis, owner }): Values => ({
+    id,
+    owner,
+    fence,
+    lease: Math.ceil(leaseMillis)
+  }))
+  const { many, names } = statements.renew
+  return unavailable(
+    "renew",
+    Effect.map(outside(sql, run(sql, many, { rows: encodeRows(names, values) })), (rows) => {
+      const renewed = new Set(rows.map((row) => nameOf(row["id"], row["owner"], integer(row["fence"]))))
+      return requests.map((request) => renewed.has(nameOf(request.id, request.owner, request.fence)))
+    })
+  )
+}
+
+/** Through the queue, with others; inside a transaction of the caller, there. */
+const submit = ({ dialect, writer }: Database, pair: statements.Pair, values: Values, shared = "") =>
+  writer.submit({
+    text: pair.one.text,
+    parameters: pair.one.bind(values),
+    member: dialect.name === "sqlite" ? undefined : {
+      text: pair.many.text,
+      shared,
+      key: String(values["id"]),
+      values,
+      parametersOf: (members) => pair.many.bind({ ...values, rows: encodeRows(pair.names, members) }),
+      keyOf: (row) => row["id"]
+    }
+  })
+
+// --- what an operator does
+
+const operating = (database: Database): Pick<Store, "evict" | "inspect" | "list" | "resolve" | "sweep"> => {
+  const { sql, statements } = database
+  return {
+    resolve: (request) =>
+      unavailable("resolve", Effect.map(run(sql, statements.resolve, toResolution(request)), isOne)),
+    inspect: (id) => unavailable("inspect", inspect(database, id)),
+    list: (request) =>
+      isLimit(request.limit, listLimitMax)
+        ? unavailable("list", list(database, request))
+        : limitExceeded("list", listLimitMax),
+    evict: (id, { force }) => unavailable("evict", evict(database, id, force)),
+    sweep: ({ limit }) =>
+      isLimit(limit, sweepLimitMax)
+        ? unavailable("sweep", Effect.map(run(sql, statements.sweep, { limit }), (rows) => rows.length))
+        : limitExceeded("sweep", sweepLimitMax)
+  }
+}
+
+const toResolution = (request: ResolveRequest): Values => ({
+  id: request.id,
+  fence: request.fence,
+  resolver: machine.resolver(request),
+  state: request.resolution._tag === "NeverHappened" ? "Vacant" : request.resolution._tag,
+  result: request.resolution._tag === "NeverHappened" ? null : request.resolution.result,
+  ttl: Math.ceil(request.ttlMillis)
+})
+
+const inspect = Effect.fnUntraced(function*({ sql, statements }: Database, id: RecordId) {
+  const [row] = yield* run(sql, statements.inspect, { id: id.id })
+  const now = integer(row?.["now"])
+  if (row === undefined || Number.isNaN(now)) return yield* unreadable("inspect")
+  if (row["id"] === null) return { record: undefined, now }
+  const record = decode(id, row)
+  return record === undefined ? yield* unreadable("inspect") : { record, now }
+})
+
+const list = Effect.fnUntraced(function*({ sql, statements }: Database, request: ListRequest) {
+  const { after, limit, operation, state, stuck, tenant } = request
+  const statement = statements.list({
+    after: after !== undefined,
+    range: tenant !== undefined,
+    operation: tenant === undefined && operation !== undefined,
+    state: state !== undefined,
+    stuck: stuck === true
+  })
+  const from = tenant === undefined ? null : idPrefix(tenant, operation)
+  const rows = yield* run(sql, statement, {
+    after: after ?? null,
+    from,
+    // Behind every character that an id can have.
+    until: `${from}\x7f`,
+    operation: operation ?? null,
+    state: state ?? null,
+    limit
+  })
+  const records = rows.flatMap((row) => decodeListed(row) ?? [])
+  return records.length === rows.length ? records : yield* unreadable("list")
+})
+
+const evict = Effect.fnUntraced(function*({ sql, statements }: Database, { id }: RecordId, force: boolean) {
+  const evicted = yield* run(sql, statements.evict, { id, force: force ? 1 : 0 })
+  if (evicted.length > 0) return "Evicted"
+  const left = yield* run(sql, statements.exists, { id })
+  return left.length > 0 ? "Held" : "Absent"
+})
+
+// --- statements and transactions
+
+// The columns are ours: names are not transformed.
+const run = (sql: SqlClient.SqlClient, { bind, text }: Statement, values: Values) =>
+  sql.unsafe<Row>(text, bind(values)).withoutTransform
+
+const unavailable = <A, R>(operation: string, self: Effect.Effect<A, Failure, R>) =>
+  Effect.mapError(self, (failure) => toUnavailable(operation, failure))
+
+const toUnavailable = (operation: string, failure: Failure): StoreUnavailable => {
+  switch (failure._tag) {
+    case "StoreUnavailable":
+      return failure
+    case "SqlError":
+      return new StoreUnavailable({ operation, detail: failure.reason._tag })
+    case "WriterRefused":
+      return new StoreUnavailable({ operation, detail: `Queue${failure.reason}` })
+  }
+}
+
+const isInside = (sql: SqlClient.SqlClient): Effect.Effect<boolean> =>
+  Effect.withFiber((fiber) =>
+    Effect.succeed(Context.getOrUndefined(fiber.context, sql.transactionService) !== undefined)
+  )
+
+const outside = <A, E>(sql: SqlClient.SqlClient, self: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  Effect.flatMap(
+    isInside(sql),
+    (inside) => inside ? Effect.updateContext(self, Context.omit(sql.transactionService)) : self
+  )
+
+const transactions = (sql: SqlClient.SqlClient): NonNullable<Store["transactions"]> => ({
+  isInside: isInside(sql),
+  withTransaction: (self) =>
+    // An SqlError of the effect's own stays what it is.
+    Effect.mapError(
+      sql.withTransaction(Effect.mapError(self, (error) => ({ _tag: "Own" as const, error }))),
+      (failure) => failure._tag === "Own" ? failure.error : toUnavailable("commit", failure)
+    )
+})

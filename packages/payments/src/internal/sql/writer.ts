@@ -1,0 +1,232 @@
+/**
+ * Group commit: writes of the same tick share a commit, which is what a durable write costs.
+ *
+ * Every write is guarded, so that it may be sent twice. A write that comes alone runs as it is, in the fiber of its
+ * caller. A write inside a transaction of the caller runs there and never waits in the queue: the queue would wait for
+ * that transaction. Answers follow the commit.
+ *
+ * @internal
+ */
+import type * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Scope from "effect/Scope"
+import { SqlClient, type SqlError } from "./client.ts"
+import type { Values } from "./statement.ts"
+
+/** @internal */
+export type Rows = ReadonlyArray<{ readonly [column: string]: unknown }>
+
+/** @internal A guarded statement. */
+export interface Write {
+  readonly text: string
+  readonly parameters: ReadonlyArray<unknown>
+  /** The same write as a row of a set-based statement, for a database that takes many at once. */
+  readonly member?: Member | undefined
+}
+
+/** @internal */
+export interface Member {
+  /** The set-based statement. Writes with the same text and the same `shared` may go together. */
+  readonly text: string
+  readonly shared: string
+  /** Which record it writes, as the rows of the answer name it: one write of a key at most goes into a statement. */
+  readonly key: string
+  readonly values: Values
+  readonly parametersOf: (members: ReadonlyArray<Values>) => ReadonlyArray<unknown>
+  readonly keyOf: (row: Rows[number]) => unknown
+}
+
+/** @internal The queue is full, or its layer has closed. */
+export class WriterRefused extends Data.TaggedError("WriterRefused")<{ readonly reason: "Closed" | "Full" }> {}
+
+/** @internal */
+export interface Writer {
+  readonly submit: (write: Write) => Effect.Effect<Rows, SqlError.SqlError | WriterRefused>
+}
+
+/** @internal */
+export interface Options {
+  readonly strategy: Strategy
+  /** Writes that share a commit. */
+  readonly batchMax: number
+  /** Writes that wait. */
+  readonly queueMax: number
+}
+
+/** @internal How writes of one tick become durable. */
+export interface Strategy {
+  /** Which of them can go together. */
+  readonly partition: <A extends { readonly write: Write }>(
+    entries: ReadonlyArray<A>
+  ) => ReadonlyArray<ReadonlyArray<A>>
+  readonly commit: (batch: ReadonlyArray<Write>) => Effect.Effect<Outcome>
+}
+
+/** @internal What became of a batch. */
+export type Outcome =
+  | { readonly _tag: "Committed"; readonly rows: ReadonlyArray<Rows> }
+  /** Nothing of it was written, for a reason that all of it shares. */
+  | { readonly _tag: "NotBegun"; readonly cause: Cause.Cause<SqlError.SqlError> }
+  /** Nothing of it was written, because of one of its writes. */
+  | { readonly _tag: "RolledBack" }
+  /** Nobody knows. */
+  | { readonly _tag: "CommitUnknown"; readonly cause: Cause.Cause<SqlError.SqlError> }
+
+type Answer = Effect.Effect<Rows, SqlError.SqlError | WriterRefused>
+
+interface Entry {
+  readonly write: Write
+  readonly resume: (answer: Answer) => void
+  /** Nobody waits for the answer any more. */
+  abandoned: boolean
+}
+
+interface State {
+  queue: Array<Entry>
+  /** Writes are on their way: what comes meanwhile waits and then goes together. */
+  isBusy: boolean
+  isScheduled: boolean
+  /** What the closing layer waits for. */
+  closed: (() => void) | undefined
+}
+
+/** @internal One per store. When its scope closes, what waits is still written. */
+export const make = (sql: SqlClient.SqlClient, options: Options): Effect.Effect<Writer, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const services = yield* Effect.context<never>()
+    const state: State = { queue: [], isBusy: false, isScheduled: false, closed: undefined }
+    const flush = makeFlush(sql, options, state, Effect.runForkWith(Context.omit(sql.transactionService)(services)))
+    yield* Effect.addFinalizer(() =>
+      Effect.callback<void>((resume) => {
+        state.closed = () => resume(Effect.void)
+        if (!state.isBusy && !state.isScheduled) state.closed()
+      })
+    )
+    return {
+      submit: (write) =>
+        Effect.withFiber((fiber) =>
+          Context.getOrUndefined(fiber.context, sql.transactionService) === undefined
+            ? enqueue(state, options.queueMax, write, flush)
+            : alone(sql, write)
+        )
+    }
+  })
+
+const enqueue = (state: State, queueMax: number, write: Write, flush: () => void): Answer =>
+  Effect.callback((resume) => {
+    if (state.closed !== undefined) return resume(Effect.fail(new WriterRefused({ reason: "Closed" })))
+    if (state.queue.length >= queueMax) return resume(Effect.fail(new WriterRefused({ reason: "Full" })))
+    const entry: Entry = { write, resume, abandoned: false }
+    state.queue.push(entry)
+    schedule(state, flush)
+    return Effect.sync(() => {
+      entry.abandoned = true
+    })
+  })
+
+const schedule = (state: State, flush: () => void): void => {
+  if (state.isBusy || state.isScheduled) return
+  state.isScheduled = true
+  // Runs when every fiber that is ready has: what they write goes together.
+  queueMicrotask(flush)
+}
+
+const makeFlush = (
+  sql: SqlClient.SqlClient,
+  { batchMax, strategy }: Options,
+  state: State,
+  fork: (effect: Effect.Effect<void>) => void
+) => {
+  const flush = (): void => {
+    state.isScheduled = false
+    const waiting = state.queue.filter((entry) => !entry.abandoned)
+    const batch = waiting.splice(0, batchMax)
+    state.queue = waiting
+    const [first] = batch
+    if (batch.length === 1 && first !== undefined) first.resume(whileBusy(alone(sql, first.write)))
+    else if (batch.length > 1) {
+      fork(whileBusy(Effect.forEach(strategy.partition(batch), (part) => write(sql, strategy, part), all)))
+    }
+    if (!state.isBusy) finished()
+  }
+
+  const finished = (): void => {
+    state.isBusy = false
+    if (state.queue.length > 0) schedule(state, flush)
+    else if (!state.isScheduled) state.closed?.()
+  }
+
+  const whileBusy = <A, E>(self: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+    Effect.suspend(() => {
+      state.isBusy = true
+      return Effect.onExit(self, () => Effect.sync(finished))
+    })
+
+  return flush
+}
+
+const all = { concurrency: "unbounded", discard: true } as const
+
+// The columns are ours: names are not transformed.
+const alone = (sql: SqlClient.SqlClient, write: Write): Effect.Effect<Rows, SqlError.SqlError> =>
+  sql.unsafe<Rows[number]>(write.text, write.parameters).withoutTransform
+
+const write = (
+  sql: SqlClient.SqlClient,
+  strategy: Strategy,
+  batch: ReadonlyArray<Entry>,
+  isSecond = false
+): Effect.Effect<void> =>
+  batch.length === 1
+    ? eachAlone(sql, batch)
+    : Effect.flatMap(strategy.commit(batch.map((entry) => entry.write)), (outcome) => {
+      switch (outcome._tag) {
+        case "Committed":
+          return answerAll(batch, (index) => Effect.succeed(outcome.rows[index] ?? []))
+        case "RolledBack":
+          return eachAlone(sql, batch)
+        case "NotBegun":
+          return answerAll(batch, () => Effect.failCause(outcome.cause))
+        case "CommitUnknown":
+          return isSecond
+            ? answerAll(batch, () => Effect.failCause(outcome.cause))
+            : write(sql, strategy, batch, true)
+      }
+    })
+
+const answerAll = (batch: ReadonlyArray<Entry>, answer: (index: number) => Answer): Effect.Effect<void> =>
+  Effect.sync(() => batch.forEach((entry, index) => entry.resume(answer(index))))
+
+const eachAlone = (sql: SqlClient.SqlClient, batch: ReadonlyArray<Entry>): Effect.Effect<void> =>
+  Effect.forEach(batch, (entry) => Effect.map(Effect.exit(alone(sql, entry.write)), entry.resume), { discard: true })
+
+// --- strategies
+
+/** @internal The writes of one tick one after the other in one transaction. */
+export const inTransaction = (sql: SqlClient.SqlClient): Strategy => ({
+  partition: (entries) => [entries],
+  commit: (batch) =>
+    Effect.suspend(() => {
+      let stage: Exclude<Outcome["_tag"], "Committed"> = "NotBegun"
+      const run = Effect.flatMap(sql.transactionService, ([connection]) => {
+        stage = "RolledBack"
+        return Effect.map(
+          Effect.forEach(batch, (write) => connection.execute(write.text, write.parameters, undefined)),
+          (rows: ReadonlyArray<Rows>) => {
+            stage = "CommitUnknown"
+            return rows
+          }
+        )
+      })
+      // The lock of the writer is taken at the start, where waiting for it is safe.
+      const transaction = Effect.provideService(sql.withTransaction(run), SqlClient.BeginTransaction, "BEGIN IMMEDIATE")
+      return Effect.map(
+        Effect.exit(transaction as Effect.Effect<ReadonlyArray<Rows>, SqlError.SqlError>),
+        (exit): Outcome =>
+          Exit.isSuccess(exit) ? { _tag: "Committed", rows: exit.value } : { _tag: stage, cause: exit.cause }
+      )
+    })
+})
