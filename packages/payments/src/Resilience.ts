@@ -181,7 +181,8 @@ export const timeLeftMillis: Effect.Effect<number> = Effect.withFiberSucceed((fi
  *
  * const late = Effect.never.pipe(Resilience.deadline("5 millis"))
  *
- * Effect.runPromise(Effect.flip(late)).then((error) => error.reason._tag) // => Promise.resolve("GatewayTimeout")
+ * const error = await Effect.runPromise(Effect.flip(late))
+ * error.reason._tag // => "GatewayTimeout"
  * ```
  *
  * @category deadlines
@@ -200,8 +201,7 @@ export const deadline: {
  * The limit is the shorter of its own and what is left before the deadline. The attempt is interrupted and fails with
  * `GatewayTimeout`, which is `Unknown`: it may have happened. It is `repeatable` only if everything that has left under
  * the claim went to gateways that recognise its key. With no time left the attempt does not start
- * (`GatewayUnavailable` by `deadline`). An attempt that could not be interrupted and comes to an answer after all gives
- * that answer: what is known beats what is not.
+ * (`GatewayUnavailable` by `deadline`). The stage waits for the attempt's finalizers.
  *
  * @category stages
  * @since 0.1.0
@@ -411,13 +411,13 @@ export type RetryOptions =
  * @since 0.1.0
  */
 export const retry: {
-  (options?: RetryOptions): <A, E extends HasDisposition, R>(
-    self: Effect.Effect<A, E, R> & order.RetryOrder<R>
-  ) => Effect.Effect<A, E, R | RetryMustBeInsideIdempotent>
   <A, E extends HasDisposition, R>(
     self: Effect.Effect<A, E, R> & order.RetryOrder<R>,
     options?: RetryOptions
   ): Effect.Effect<A, E, R | RetryMustBeInsideIdempotent>
+  (options?: RetryOptions): <A, E extends HasDisposition, R>(
+    self: Effect.Effect<A, E, R> & order.RetryOrder<R>
+  ) => Effect.Effect<A, E, R | RetryMustBeInsideIdempotent>
 } = stage(
   (options: RetryOptions | undefined) => retries.compile((options ?? {}) as retries.Options),
   retries.retry

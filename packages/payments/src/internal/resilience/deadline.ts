@@ -85,14 +85,13 @@ const endOrInterrupt = <A, E>(
     const timer = Effect.runForkWith(fiber.context)(Effect.andThen(Effect.sleep(Duration.millis(millis)), expire))
     child.addObserver((exit) => {
       if (!expired) timer.interruptUnsafe(fiber.id)
-      resume(expired ? orTimedOut(exit) : exit)
+      resume(expired ? withDefects(exit) : exit)
     })
   })
 
-// Work that could not be interrupted and came to an answer all the same is an answer, and known beats unknown.
-const orTimedOut = <A, E>(exit: Exit.Exit<A, E>): Effect.Effect<A, E | PaymentError> => {
-  if (exit._tag === "Success" || !Cause.hasInterrupts(exit.cause)) return exit
-  const defects = exit.cause.reasons.filter(Cause.isDieReason)
+// What a finalizer of the attempt died of is not lost.
+const withDefects = <A, E>(exit: Exit.Exit<A, E>): Effect.Effect<never, PaymentError> => {
+  const defects = exit._tag === "Failure" ? exit.cause.reasons.filter(Cause.isDieReason) : []
   return defects.length === 0
     ? timedOut
     : Effect.catchCause(timedOut, (cause) => Effect.failCause(Cause.combine(cause, Cause.fromReasons(defects))))

@@ -16,37 +16,37 @@ type Refused<Sentence extends string> = { readonly [K in Sentence]: never }
 
 type Holds<R, Marker> = 0 extends 1 & R ? false : Marker extends R ? true : false
 
-type Twice<R, Marker, Name extends string> = Holds<R, Marker> extends true ?
-  Refused<`${Name} is applied twice: keep one`>
+type Twice<Name extends string> = Refused<`${Name} is applied twice: keep one`>
+
+type Inside<Inner extends string, Outer extends string> = Refused<
+  `${Inner} must be inside ${Outer}: pipe ${Inner} before ${Outer}`
+>
+
+/** @internal */
+export type TimeoutOrder<R> = Holds<R, CircuitBreaker> extends true ? Inside<"timeout", "circuitBreaker">
+  : Holds<R, Retry> extends true ? Inside<"timeout", "retry">
+  : Holds<R, RateLimit> extends true ? Inside<"timeout", "rateLimit">
+  : Holds<R, Bulkhead> extends true ? Inside<"timeout", "bulkhead">
+  : Holds<R, Timeout> extends true ? Twice<"timeout">
   : unknown
 
-type Inside<R, Marker, Inner extends string, Outer extends string> = Holds<R, Marker> extends true
-  ? Refused<`${Inner} must be inside ${Outer}: pipe ${Inner} before ${Outer}`>
+/** @internal */
+export type BulkheadOrder<R> = Holds<R, CircuitBreaker> extends true ? Inside<"bulkhead", "circuitBreaker">
+  : Holds<R, Retry> extends true ? Inside<"bulkhead", "retry">
+  : Holds<R, RateLimit> extends true ? Inside<"bulkhead", "rateLimit">
+  : Holds<R, Bulkhead> extends true ? Twice<"bulkhead">
   : unknown
 
 /** @internal */
-export type TimeoutOrder<R> =
-  & Twice<R, Timeout, "timeout">
-  & Inside<R, Bulkhead, "timeout", "bulkhead">
-  & Inside<R, RateLimit, "timeout", "rateLimit">
-  & Inside<R, Retry, "timeout", "retry">
-  & Inside<R, CircuitBreaker, "timeout", "circuitBreaker">
+export type RateLimitOrder<R> = Holds<R, CircuitBreaker> extends true ? Inside<"rateLimit", "circuitBreaker">
+  : Holds<R, Retry> extends true ? Inside<"rateLimit", "retry">
+  : Holds<R, RateLimit> extends true ? Twice<"rateLimit">
+  : unknown
 
 /** @internal */
-export type BulkheadOrder<R> =
-  & Twice<R, Bulkhead, "bulkhead">
-  & Inside<R, RateLimit, "bulkhead", "rateLimit">
-  & Inside<R, Retry, "bulkhead", "retry">
-  & Inside<R, CircuitBreaker, "bulkhead", "circuitBreaker">
+export type RetryOrder<R> = Holds<R, CircuitBreaker> extends true ? Inside<"retry", "circuitBreaker">
+  : Holds<R, Retry> extends true ? Twice<"retry">
+  : unknown
 
 /** @internal */
-export type RateLimitOrder<R> =
-  & Twice<R, RateLimit, "rateLimit">
-  & Inside<R, Retry, "rateLimit", "retry">
-  & Inside<R, CircuitBreaker, "rateLimit", "circuitBreaker">
-
-/** @internal */
-export type RetryOrder<R> = Twice<R, Retry, "retry"> & Inside<R, CircuitBreaker, "retry", "circuitBreaker">
-
-/** @internal */
-export type CircuitBreakerOrder<R> = Twice<R, CircuitBreaker, "circuitBreaker">
+export type CircuitBreakerOrder<R> = Holds<R, CircuitBreaker> extends true ? Twice<"circuitBreaker"> : unknown
