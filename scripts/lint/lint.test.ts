@@ -176,7 +176,6 @@ describe("oxlint", () => {
       "globalThis",
       "performance",
       "process",
-      "queueMicrotask",
       "require",
       "setImmediate",
       "setInterval",
