@@ -39,31 +39,36 @@
  *
  * An option that is out of bounds is a mistake in the program: the stage dies with `InvalidOption`, and nothing is sent.
  *
- * Counted: `payments_retries_total`, `payments_rejected_total` by stage, `payments_circuit_transitions_total` from and
- * to, `payments_store_errors_total` by operation.
+ * Counted: `effect_payments_retries_total`, `effect_payments_rejected_total` by stage, `effect_payments_circuit_transitions_total` from and
+ * to, `effect_payments_store_errors_total` by operation.
  *
  * Time and chance come from `Clock` and `Random`, so that everything here is deterministic under a test clock.
  *
- * **Example** (a call to an external service)
+ * **Example** (a client of an external service)
  *
  * ```ts
  * import { Effect } from "effect"
- * import { PaymentError, Resilience } from "effect-payments"
+ * import { Idempotency, PaymentError, Resilience } from "effect-payments"
  *
  * let attempts = 0
- * const rate = Effect.suspend(() =>
- *   ++attempts < 3 ? Effect.fail(PaymentError.make(new PaymentError.NetworkError({ sent: false }))) : Effect.succeed(1.08)
+ * const ask = Effect.suspend(() =>
+ *   ++attempts < 3 ? Effect.fail(PaymentError.make(new PaymentError.NetworkError({ sent: true }))) : Effect.succeed(1.08)
  * )
  *
- * const resilient = rate.pipe(
+ * const exchangeRate = ask.pipe(
  *   Resilience.timeout("2 seconds"),
+ *   Resilience.rateLimit({ key: "rates", limit: 100, window: "1 second" }),
  *   Resilience.retry({ attempts: 3, base: "1 millis" }),
- *   Resilience.circuitBreaker({ name: "rates" })
+ *   Resilience.circuitBreaker({ name: "rates" }),
+ *   Idempotency.readOnly
  * )
+ *
+ * await Effect.runPromise(Effect.provide(exchangeRate, Resilience.layerMemory)) // => 1.08
+ * attempts // => 3
  * ```
  *
- * `resilient` does not run yet: a retry has to stand inside `Idempotency.idempotent`, or inside `Idempotency.readOnly`
- * for a call without side effects, and the compiler says so.
+ * The call has no side effect, so `readOnly` closes the stack. Without it the program does not compile, since a retry
+ * outside of `idempotent` or `readOnly` could pay twice.
  *
  * Read `Idempotency` next.
  *
@@ -265,17 +270,20 @@ export const makeBulkhead = (options: {
  *
  * ```ts
  * import { Effect } from "effect"
- * import { Resilience } from "effect-payments"
+ * import { Idempotency, Resilience } from "effect-payments"
  *
  * const program = Effect.gen(function*() {
  *   const places = yield* Resilience.makeBulkhead({ limit: 2 })
  *   const call = Effect.yieldNow.pipe(
  *     Effect.as("answered"),
  *     Resilience.bulkhead(places),
+ *     Idempotency.readOnly,
  *     Effect.catchTag("PaymentError", (error) => Effect.succeed(error.message))
  *   )
  *   return yield* Effect.all([call, call, call], { concurrency: "unbounded" })
  * })
+ *
+ * await Effect.runPromise(program) // => ["answered", "answered", "not sent: too many calls are waiting"]
  * ```
  *
  * @category stages

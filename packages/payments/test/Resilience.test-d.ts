@@ -1,5 +1,5 @@
 import { type Duration, Effect, pipe } from "effect"
-import { type PaymentError, Resilience } from "effect-payments"
+import { Idempotency, PaymentError, PaymentGateway, Resilience } from "effect-payments"
 import { describe, expectTypeOf, it } from "vitest"
 import type { Claim } from "../src/internal/stack/claim.ts"
 import type {
@@ -20,6 +20,9 @@ interface Database {
 }
 declare const call: Effect.Effect<string, OutOfStock, Database>
 declare const places: Resilience.Bulkhead
+declare const request: PaymentGateway.AuthorizeRequest
+declare const scope: Idempotency.Scope
+declare const key: Idempotency.Key
 const limit = { key: "gateway", limit: 10, window: "1 second" } as const
 
 type Result<R> = Effect.Effect<string, OutOfStock | PaymentError.PaymentError, R>
@@ -76,6 +79,43 @@ describe("the stages", () => {
     expectTypeOf(stack).toEqualTypeOf<
       Result<Database | Marker | Resilience.CircuitBreakerStore | Resilience.RateLimiter>
     >()
+  })
+
+  it("leave nothing but real services when the stack is closed", () => {
+    const charge = Effect.flatMap(PaymentGateway.PaymentGateway, (gateway) => gateway.authorize(request)).pipe(
+      Resilience.timeout("1 second"),
+      Resilience.bulkhead(places),
+      Resilience.rateLimit(limit),
+      Resilience.retry({ attempts: 3 }),
+      Resilience.circuitBreaker({ name: "gateway" }),
+      Idempotency.idempotent({
+        scope,
+        key,
+        payload: request,
+        payloadSchema: PaymentGateway.AuthorizeRequest,
+        success: PaymentGateway.Transaction,
+        error: PaymentError.PaymentError
+      }),
+      Idempotency.operation("charge"),
+      Resilience.deadline("1 minute")
+    )
+    expectTypeOf(charge).toEqualTypeOf<
+      Effect.Effect<
+        PaymentGateway.Transaction,
+        PaymentError.PaymentError | Idempotency.IdempotencyError,
+        | PaymentGateway.PaymentGateway
+        | Idempotency.Idempotency
+        | Resilience.CircuitBreakerStore
+        | Resilience.RateLimiter
+      >
+    >()
+    const readOnly = call.pipe(
+      Resilience.timeout("1 second"),
+      Resilience.retry(),
+      Resilience.circuitBreaker({ name: "x" }),
+      Idempotency.readOnly
+    )
+    expectTypeOf(readOnly).toEqualTypeOf<Result<Database | Resilience.CircuitBreakerStore>>()
   })
 
   it("compile when any of them is left out", () => {

@@ -233,7 +233,7 @@ describe("retry", () => {
     Effect.gen(function*() {
       const { call } = script(unsent, unsent, "ok")
       yield* elapse(closed(Resilience.retry(call)))
-      assert.strictEqual(yield* counted("payments_retries_total"), 2)
+      assert.strictEqual(yield* counted("effect_payments_retries_total"), 2)
     }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))
 
   it.effect("uses the Random service", () =>
@@ -939,7 +939,7 @@ describe("circuitBreaker", () => {
     Effect.gen(function*() {
       assert.strictEqual(yield* breaker(Effect.succeed("ok")), "ok")
       assert.strictEqual(yield* Effect.flip(breaker(Effect.fail(declined))), declined)
-      assert.strictEqual(yield* counted("payments_store_errors_total"), 2)
+      assert.strictEqual(yield* counted("effect_payments_store_errors_total"), 2)
     }).pipe(
       Effect.provideService(Metric.MetricRegistry, new Map()),
       Effect.provideService(CircuitBreaker.CircuitBreakerStore, {

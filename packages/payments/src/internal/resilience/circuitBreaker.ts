@@ -180,7 +180,7 @@ const openFor = <A, E extends HasDisposition>(policy: Policy, admission: Admissi
 const hintMillis = (reason: Cause.Reason<HasDisposition>): number =>
   reason._tag === "Fail" && reason.error.retryAfter !== undefined ? Duration.toMillis(reason.error.retryAfter) : 0
 
-const transitions = Metric.counter("payments_circuit_transitions_total", {
+const transitions = Metric.counter("effect_payments_circuit_transitions_total", {
   description: "Changes of state that this process made to a circuit",
   incremental: true
 })

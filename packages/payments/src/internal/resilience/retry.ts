@@ -74,7 +74,7 @@ export const retry = <A, E extends HasDisposition, R>(
   })
 }
 
-const retries = Metric.counter("payments_retries_total", {
+const retries = Metric.counter("effect_payments_retries_total", {
   description: "Attempts after the first",
   incremental: true
 })

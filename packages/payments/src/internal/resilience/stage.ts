@@ -62,7 +62,7 @@ export const durationExpected = "a duration from 1 millisecond to a year"
 
 const yearMillis = 366 * 24 * 60 * 60 * 1000
 
-const rejected = Metric.counter("payments_rejected_total", {
+const rejected = Metric.counter("effect_payments_rejected_total", {
   description: "Calls that a stage refused before they left",
   incremental: true
 })
@@ -71,7 +71,7 @@ const rejected = Metric.counter("payments_rejected_total", {
 export const reject = <E>(by: Origin, error: E): Effect.Effect<never, E> =>
   Effect.flatMap(Metric.update(Metric.withAttributes(rejected, { by }), 1), () => Effect.fail(error))
 
-const storeErrors = Metric.counter("payments_store_errors_total", {
+const storeErrors = Metric.counter("effect_payments_store_errors_total", {
   description: "Operations that a store of the stack did not carry out",
   incremental: true
 })
