@@ -21,7 +21,7 @@ import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Books from "../internal/testing/books.ts"
-import type * as Money from "../Money.ts"
+import * as Money from "../Money.ts"
 import {
   GatewayFault,
   GatewayTimeout,
@@ -549,10 +549,7 @@ const totalsOf = (entries: ReadonlyArray<Entry>, currency: Money.Currency): Tota
   const transactions = entries.map(({ transaction }) => transaction).filter(({ money }) => money.currency === currency)
   const sum = (includes: (transaction: PaymentGateway.Transaction) => boolean) =>
     BigDecimal.sumAll(transactions.filter(includes).map(({ money }) => money.amount))
-  const money = (amount: BigDecimal.BigDecimal): Money.Money => ({
-    amount: BigDecimal.normalize(amount) as Money.Amount,
-    currency
-  })
+  const money = (amount: BigDecimal.BigDecimal) => Result.getOrThrow(Money.fromBigDecimal(currency, amount))
   const charged = sum(({ kind }) => kind === "authorize")
   const captured = sum(({ status }) => status === "captured")
   const voided = sum(({ kind }) => kind === "void")

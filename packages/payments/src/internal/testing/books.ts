@@ -5,7 +5,7 @@
  */
 import * as BigDecimal from "effect/BigDecimal"
 import * as Result from "effect/Result"
-import type * as Money from "../../Money.ts"
+import * as Money from "../../Money.ts"
 import { InvalidRequest, type Reason } from "../../PaymentError.ts"
 import {
   type AuthorizeRequest,
@@ -67,7 +67,7 @@ export const make = (prefix: string): Books => {
         const id = nextId("cap")
         authorization.captures.push({ id, amount, refunded: zero })
         byCapture.set(id, authorization)
-        return done(id, "capture", "captured", amount, authorization)
+        return yield* done(id, "capture", "captured", amount, authorization)
       }),
     void: ({ transactionId }) =>
       Result.gen(function*() {
@@ -75,7 +75,7 @@ export const make = (prefix: string): Books => {
         if (authorization.voided) return yield* refuse("already_voided", "transactionId")
         if (authorization.captures.length > 0) return yield* refuse("already_captured", "transactionId")
         authorization.voided = true
-        return done(nextId("void"), "void", "voided", authorization.money.amount, authorization)
+        return yield* done(nextId("void"), "void", "voided", authorization.money.amount, authorization)
       }),
     refund: ({ money, transactionId }) =>
       Result.gen(function*() {
@@ -87,7 +87,7 @@ export const make = (prefix: string): Books => {
         const left = BigDecimal.sumAll(targets.map(({ amount, refunded }) => BigDecimal.subtract(amount, refunded)))
         const amount = yield* part(money, left, authorization.money.currency, "refund_exceeds_captured")
         giveBack(targets, amount)
-        return done(nextId("ref"), "refund", "refunded", amount, authorization)
+        return yield* done(nextId("ref"), "refund", "refunded", amount, authorization)
       })
   }
 }
@@ -130,4 +130,8 @@ const done = (
   status: Transaction["status"],
   amount: BigDecimal.BigDecimal,
   { id: parent, money: { currency } }: Authorization
-): Transaction => new Transaction({ id, kind, status, money: { amount: amount as Money.Amount, currency }, parent })
+): Answer =>
+  Result.mapBoth(Money.fromBigDecimal(currency, amount), {
+    onFailure: () => new InvalidRequest({ code: "amount_invalid", field: "money" }),
+    onSuccess: (money) => new Transaction({ id, kind, status, money, parent })
+  })

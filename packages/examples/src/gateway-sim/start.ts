@@ -1,0 +1,165 @@
+/**
+ * Starts the simulator as a process of its own, and ends it with the scope.
+ */
+import { Context, Effect, Layer, Schema, type Scope } from "effect"
+import { type ChildProcess, spawn } from "node:child_process"
+import { fileURLToPath } from "node:url"
+import { type Endpoint, Ledger, type Planned, WebhookStats } from "./Wire.ts"
+
+export interface Options {
+  readonly seed?: number
+  readonly dedup?: "on" | "off"
+  readonly faultRate?: number
+  readonly latencyMillis?: number
+  readonly operationsMax?: number
+  readonly apiKey?: string
+}
+
+/** `detail` is a word on the cause, or the end of what the process wrote on standard error. */
+export class GatewaySimError extends Schema.TaggedError<GatewaySimError>()("GatewaySimError", {
+  operation: Schema.String,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `gateway simulator: ${this.operation} failed (${this.detail})`
+  }
+}
+
+/** The process, and the hand on it. */
+export class GatewaySim extends Context.Service<GatewaySim, {
+  readonly baseUrl: string
+  readonly port: number
+  readonly pid: number
+  readonly ledger: Effect.Effect<Ledger, GatewaySimError>
+  readonly charges: Effect.Effect<number, GatewaySimError>
+  /** What the next requests meet; see `Faults.ts` for the words. */
+  readonly plan: (planned: typeof Planned.Type) => Effect.Effect<void, GatewaySimError>
+  /** Forgets all operations, keys and plans. */
+  readonly reset: Effect.Effect<void, GatewaySimError>
+  readonly registerWebhook: (endpoint: typeof Endpoint.Type) => Effect.Effect<void, GatewaySimError>
+  readonly redeliverWebhook: (id: string) => Effect.Effect<void, GatewaySimError>
+  readonly webhookStats: Effect.Effect<typeof WebhookStats.Type, GatewaySimError>
+  /** Ends the process now, before the scope does. Its port refuses connections afterwards. */
+  readonly stop: Effect.Effect<void>
+}>()("@effect-payments/examples/GatewaySim") {}
+
+const startWithin = "30 seconds"
+const endWithin = "3 seconds"
+const answerWithinMillis = 10_000
+const errorTailMax = 4096
+
+/** Starts it on a free port of 127.0.0.1 and waits until it listens. */
+export const start = (options: Options = {}): Effect.Effect<GatewaySim["Service"], GatewaySimError, Scope.Scope> =>
+  Effect.gen(function*() {
+    const child = yield* Effect.acquireRelease(Effect.sync(() => launch(options)), end)
+    const port = yield* listening(child).pipe(
+      Effect.timeoutOrElse({
+        duration: startWithin,
+        orElse: () => Effect.fail(new GatewaySimError({ operation: "start", detail: `silent for ${startWithin}` }))
+      })
+    )
+    const baseUrl = `http://127.0.0.1:${port}`
+    const ledger = get(baseUrl, "/ledger", Ledger)
+    return GatewaySim.of({
+      baseUrl,
+      port,
+      pid: child.pid ?? 0,
+      ledger,
+      charges: Effect.map(ledger, ({ charges }) => charges),
+      plan: (planned) => post(baseUrl, "/admin/plan", planned),
+      reset: post(baseUrl, "/admin/reset", {}),
+      registerWebhook: (endpoint) => post(baseUrl, "/admin/webhooks", endpoint),
+      redeliverWebhook: (id) => post(baseUrl, "/admin/webhooks/redeliver", { id }),
+      webhookStats: get(baseUrl, "/admin/webhooks", WebhookStats),
+      stop: end(child)
+    })
+  })
+
+export const layer = (options?: Options): Layer.Layer<GatewaySim, GatewaySimError> =>
+  Layer.effect(GatewaySim, start(options))
+
+const launch = (options: Options): ChildProcess => {
+  const flags: Record<string, string | number | undefined> = {
+    port: 0,
+    seed: options.seed,
+    dedup: options.dedup,
+    "fault-rate": options.faultRate,
+    latency: options.latencyMillis,
+    "operations-max": options.operationsMax,
+    "api-key": options.apiKey
+  }
+  return spawn(process.execPath, [
+    "--conditions=@effect-payments/source",
+    fileURLToPath(new URL("main.ts", import.meta.url)),
+    ...Object.entries(flags).flatMap(([name, value]) => value === undefined ? [] : [`--${name}`, String(value)]),
+    // The child ends when this process does, also when it is killed and no finalizer runs.
+    "--until-stdin-closes"
+  ], { stdio: ["pipe", "pipe", "pipe"] })
+}
+
+const decodeLine = Schema.decodeOption(Schema.fromJsonString(Schema.Struct({ listening: Schema.Int })))
+
+const listening = (child: ChildProcess): Effect.Effect<number, GatewaySimError> =>
+  Effect.callback((resume) => {
+    let output = ""
+    let errors = ""
+    const fail = (detail: string) => resume(Effect.fail(new GatewaySimError({ operation: "start", detail })))
+    const onOutput = (chunk: Buffer) => {
+      output += chunk
+      const newline = output.indexOf("\n")
+      if (newline < 0) return
+      const line = decodeLine(output.slice(0, newline))
+      return line._tag === "Some" ? resume(Effect.succeed(line.value.listening)) : fail("unreadable first line")
+    }
+    child.stdout?.on("data", onOutput)
+    // Read to the end, or the child would block on a full pipe.
+    child.stderr?.on("data", (chunk: Buffer) => {
+      errors = `${errors}${chunk}`.slice(-errorTailMax)
+    })
+    child.once("error", ({ message }) => fail(message))
+    child.once("close", (code) => fail(`ended with code ${code}: ${errors.trim()}`))
+  })
+
+const end = (child: ChildProcess): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return Effect.void
+    const exited = Effect.callback<void>((resume) => {
+      child.once("exit", () => resume(Effect.void))
+    })
+    child.kill("SIGTERM")
+    return Effect.timeoutOrElse(exited, {
+      duration: endWithin,
+      orElse: () => Effect.sync(() => void child.kill("SIGKILL"))
+    })
+  })
+
+const send = (baseUrl: string, path: string, init: RequestInit) =>
+  Effect.tryPromise({
+    try: async (signal) => {
+      const response = await fetch(`${baseUrl}${path}`, {
+        ...init,
+        signal: AbortSignal.any([signal, AbortSignal.timeout(answerWithinMillis)])
+      })
+      return { status: response.status, text: await response.text() }
+    },
+    catch: () => new GatewaySimError({ operation: path, detail: "no answer" })
+  }).pipe(
+    Effect.filterOrFail(
+      ({ status }) => status < 300,
+      ({ status, text }) => new GatewaySimError({ operation: path, detail: `${status} ${text.slice(0, 200)}` })
+    )
+  )
+
+const get = <A>(baseUrl: string, path: string, schema: Schema.Codec<A, unknown>): Effect.Effect<A, GatewaySimError> =>
+  Effect.flatMap(send(baseUrl, path, {}), ({ text }) =>
+    Effect.mapError(
+      Schema.decodeEffect(Schema.fromJsonString(schema))(text),
+      () => new GatewaySimError({ operation: path, detail: "unreadable answer" })
+    ))
+
+const post = (baseUrl: string, path: string, body: unknown): Effect.Effect<void, GatewaySimError> =>
+  Effect.asVoid(send(baseUrl, path, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(body)
+  }))
