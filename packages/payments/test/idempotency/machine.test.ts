@@ -55,7 +55,7 @@ const check = (
   const after = model.records.get(id)
   const edge = `${nameOf(before, now)} ${nameOf(after, now)}`
   if (before !== after && nameOf(before, now) !== nameOf(after, now)) {
-    assert.include(edges[step._tag], edge, step._tag)
+    assert.include(edges[step._tag] ?? [], edge, step._tag)
     watch.seen.add(`${step._tag} ${edge}`)
   }
   if (before === undefined || after === undefined) return
@@ -72,7 +72,7 @@ const check = (
 
 /** Nobody gets a record while another one still counts on it. */
 const trust = (model: Model, watch: Watch, step: Step, answer: unknown): void => {
-  if (step._tag === "Sweep") return
+  if (step._tag === "Sweep" || step._tag === "Resolve") return
   if (step._tag === "Evict") {
     if (answer === "Evicted") watch.trusts.delete(step.id.id)
     return

@@ -1,4 +1,5 @@
 /** Random commands on idempotency records, and the pure machine over a map that says what has to come of them. */
+import { assert } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import type { IdempotencyStore } from "effect-payments"
 import * as machine from "../../src/internal/idempotency/machine.ts"
@@ -75,7 +76,7 @@ export type Command = typeof Command.Type
 export const Commands = Schema.Array(Command).check(Schema.isMinLength(40), Schema.isMaxLength(60))
 
 const scope = Scope.make({ tenant: "t", operation: "charge", version: 1 })
-export const ids: ReadonlyArray<RecordId> = [recordId(scope, Key.make("k0")), recordId(scope, Key.make("k1"))]
+export const ids: ReadonlyArray<RecordId> = ["k0", "k1", "k2"].map((name) => recordId(scope, Key.make(name)))
 
 /** A request as it reaches a store. */
 export type Step =
@@ -218,3 +219,54 @@ export const runStore = (store: Store, step: Step): Effect.Effect<unknown, Idemp
       return store.sweep({ limit: 10 })
   }
 }
+
+/** The same for the third record, to be sent at the same moment. */
+const companionOf = (step: Step): Step => {
+  const id = idOf(2)
+  switch (step._tag) {
+    case "Claim":
+      return { _tag: "Claim", request: { ...step.request, ...id } }
+    case "Complete":
+      return { _tag: "Complete", request: { ...step.request, ...id } }
+    case "Release":
+      return { _tag: "Release", request: { ...step.request, ...id } }
+    case "Renew":
+      return { _tag: "Renew", request: { ...step.request, ...id } }
+    case "Resolve":
+      return { _tag: "Resolve", request: { ...step.request, ...id } }
+    case "Evict":
+      return { _tag: "Evict", id, force: step.force }
+    case "Sweep":
+      return { _tag: "Release", request: { ...id, owner: "nobody", fence: 1, ttlMillis: 1 } }
+  }
+}
+
+/**
+ * Leads a store and the machine through the commands and compares every answer and every record. `paired` sends each
+ * request together with one for another record, so that they are written as one batch.
+ */
+export const compare = Effect.fnUntraced(function*(
+  store: Store,
+  setTime: (now: number) => Effect.Effect<void>,
+  commands: ReadonlyArray<Command>,
+  { paired }: { readonly paired: boolean }
+) {
+  const model = makeModel(1_700_000_000_000)
+  yield* setTime(model.now)
+  for (const command of commands) {
+    const step = toStep(model, command)
+    if (step === undefined) {
+      model.now += command._tag === "Advance" ? command.millis : 0
+      yield* setTime(model.now)
+      continue
+    }
+    const steps = paired ? [step, companionOf(step)] : [step]
+    for (let sent = 0; sent < ("twice" in command && command.twice ? 2 : 1); sent++) {
+      const answers = yield* Effect.forEach(steps, (step) => runStore(store, step), { concurrency: "unbounded" })
+      assert.deepStrictEqual(answers, steps.map((step) => runModel(model, step)), step._tag)
+    }
+    for (const id of ids) {
+      assert.deepStrictEqual((yield* store.inspect(id)).record, model.records.get(id.id))
+    }
+  }
+})

@@ -57,7 +57,8 @@ export const make = Effect.fnUntraced(function*(
   const dialect = yield* dialectOf(sql, options.now)
   if (!isIdentifier(options.table)) return yield* refused("table must be 1 to 40 of a-z, 0-9 and _, no digit first")
   if (options.migrate) yield* schema.migrate(options.table)
-  const writer = yield* Writer.make(sql, { strategy: Writer.inTransaction(sql), batchMax, queueMax })
+  const strategy = dialect.name === "sqlite" ? Writer.inTransaction(sql) : Writer.inStatements(sql)
+  const writer = yield* Writer.make(sql, { strategy, batchMax, queueMax })
   const database: Database = { sql, writer, dialect, statements: statements.make(`"${options.table}"`, dialect) }
   return {
     claim: dialect.name === "sqlite" ? claimSqlite(database) : claimPg(database),

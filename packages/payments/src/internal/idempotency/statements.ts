@@ -6,7 +6,7 @@
  *
  * @internal
  */
-import { compile, type Dialect, pg, rows, type Statement, type Types } from "../sql/statement.ts"
+import { compile, type Dialect, rows, type Statement, type Types } from "../sql/statement.ts"
 import { columns } from "./schema.ts"
 
 const types: Types = {
@@ -248,8 +248,10 @@ const claim = (table: string, dialect: Dialect): { readonly look: Statement; rea
   return {
     look,
     claim: {
-      one: build(claimPg(table, `(SELECT ${claimNames.map((name) => `:${name} AS p_${name}`).join(", ")}) AS given`)),
-      many: build(claimPg(table, rows(dialect, types, claimNames))),
+      one: build(
+        claimPg(table, dialect, `(SELECT ${claimNames.map((name) => `:${name} AS p_${name}`).join(", ")}) AS given`)
+      ),
+      many: build(claimPg(table, dialect, rows(dialect, types, claimNames))),
       names: claimNames
     }
   }
@@ -272,10 +274,10 @@ WHERE ${isOpen(conflict)} RETURNING ${columns.join(", ")}, updated_at AS now`
  * Answers with the row as it is afterwards, in one statement. A row that was free when it was seen and is not when it is
  * written stays as it is: an update that changes nothing, because a conflict that does nothing returns nothing.
  */
-const claimPg = (table: string, source: string): string => {
+const claimPg = (table: string, dialect: Dialect, source: string): string => {
   const seen = isOpen({ row: "seen", fingerprint: "r.p_fingerprint", owner: "r.p_owner", now: "clock.now" })
   const open = isOpen(conflict)
-  return `WITH clock AS MATERIALIZED (SELECT ${pg.now} AS now),
+  return `WITH clock AS MATERIALIZED (SELECT ${dialect.now} AS now),
 r AS MATERIALIZED (SELECT * FROM ${source}),
 seen AS MATERIALIZED (SELECT ${columnsOf("t")} FROM r JOIN ${table} AS t ON t.id = r.p_id),
 put AS (
@@ -284,7 +286,7 @@ put AS (
   WHERE NOT EXISTS (SELECT 1 FROM seen WHERE seen.id = r.p_id AND NOT ${seen})
   ORDER BY r.p_id COLLATE "C"
   ON CONFLICT (id) DO UPDATE SET ${
-    Object.entries(claimed(pg)).map(([column, value]) =>
+    Object.entries(claimed(dialect)).map(([column, value]) =>
       `${column} = CASE WHEN ${open} THEN ${value} ELSE t.${column} END`
     ).join(", ")
   }

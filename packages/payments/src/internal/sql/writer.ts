@@ -7,13 +7,14 @@
  *
  * @internal
  */
-import type * as Cause from "effect/Cause"
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
-import { SqlClient, type SqlError } from "./client.ts"
+import * as Tracer from "effect/Tracer"
+import { SqlClient, SqlError } from "./client.ts"
 import type { Values } from "./statement.ts"
 
 /** @internal */
@@ -70,10 +71,10 @@ export type Outcome =
   | { readonly _tag: "Committed"; readonly rows: ReadonlyArray<Rows> }
   /** Nothing of it was written, for a reason that all of it shares. */
   | { readonly _tag: "NotBegun"; readonly cause: Cause.Cause<SqlError.SqlError> }
-  /** Nothing of it was written, because of one of its writes. */
+  /** Nothing of it was written, because of one of its writes: each is run alone. */
   | { readonly _tag: "RolledBack" }
-  /** Nobody knows. */
-  | { readonly _tag: "CommitUnknown"; readonly cause: Cause.Cause<SqlError.SqlError> }
+  /** Nobody knows: it is submitted once more, and then each alone. */
+  | { readonly _tag: "CommitUnknown" }
 
 type Answer = Effect.Effect<Rows, SqlError.SqlError | WriterRefused>
 
@@ -96,9 +97,10 @@ interface State {
 /** @internal One per store. When its scope closes, what waits is still written. */
 export const make = (sql: SqlClient.SqlClient, options: Options): Effect.Effect<Writer, never, Scope.Scope> =>
   Effect.gen(function*() {
-    const services = yield* Effect.context<never>()
+    // A batch belongs to no caller: neither to a transaction nor to a trace.
+    const services = Context.omit(sql.transactionService, Tracer.ParentSpan)(yield* Effect.context<never>())
     const state: State = { queue: [], isBusy: false, isScheduled: false, closed: undefined }
-    const flush = makeFlush(sql, options, state, Effect.runForkWith(Context.omit(sql.transactionService)(services)))
+    const flush = makeFlush(sql, options, state, Effect.runForkWith(services))
     yield* Effect.addFinalizer(() =>
       Effect.callback<void>((resume) => {
         state.closed = () => resume(Effect.void)
@@ -182,7 +184,7 @@ const write = (
 ): Effect.Effect<void> =>
   batch.length === 1
     ? eachAlone(sql, batch)
-    : Effect.flatMap(strategy.commit(batch.map((entry) => entry.write)), (outcome) => {
+    : Effect.flatMap(commit(strategy, batch), (outcome) => {
       switch (outcome._tag) {
         case "Committed":
           return answerAll(batch, (index) => Effect.succeed(outcome.rows[index] ?? []))
@@ -191,21 +193,43 @@ const write = (
         case "NotBegun":
           return answerAll(batch, () => Effect.failCause(outcome.cause))
         case "CommitUnknown":
-          return isSecond
-            ? answerAll(batch, () => Effect.failCause(outcome.cause))
-            : write(sql, strategy, batch, true)
+          return isSecond ? eachAlone(sql, batch) : write(sql, strategy, batch, true)
       }
     })
+
+// Whatever happens, there is an answer.
+const commit = (strategy: Strategy, batch: ReadonlyArray<Entry>): Effect.Effect<Outcome> =>
+  Effect.catchCause(
+    Effect.suspend(() => strategy.commit(batch.map((entry) => entry.write))),
+    (cause) => Effect.succeed<Outcome>({ _tag: "NotBegun", cause })
+  )
 
 const answerAll = (batch: ReadonlyArray<Entry>, answer: (index: number) => Answer): Effect.Effect<void> =>
   Effect.sync(() => batch.forEach((entry, index) => entry.resume(answer(index))))
 
-const eachAlone = (sql: SqlClient.SqlClient, batch: ReadonlyArray<Entry>): Effect.Effect<void> =>
-  Effect.forEach(batch, (entry) => Effect.map(Effect.exit(alone(sql, entry.write)), entry.resume), { discard: true })
+/** One after the other; when the database is gone or locked, that is the answer to the rest too. */
+const eachAlone = (sql: SqlClient.SqlClient, batch: ReadonlyArray<Entry>): Effect.Effect<void> => {
+  let last: Exit.Exit<Rows, SqlError.SqlError> | undefined
+  return Effect.forEach(
+    batch,
+    (entry) =>
+      Effect.map(last === undefined ? Effect.exit(alone(sql, entry.write)) : Effect.succeed(last), (exit) => {
+        if (isOutage(exit)) last = exit
+        entry.resume(exit)
+      }),
+    { discard: true }
+  )
+}
+
+const isOutage = (exit: Exit.Exit<Rows, SqlError.SqlError>): boolean => {
+  const error = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
+  return SqlError.isSqlError(error) &&
+    (error.reason._tag === "ConnectionError" || error.reason._tag === "LockTimeoutError")
+}
 
 // --- strategies
 
-/** @internal The writes of one tick one after the other in one transaction. */
+/** @internal The writes of one tick one after the other in one transaction, for SQLite. */
 export const inTransaction = (sql: SqlClient.SqlClient): Strategy => ({
   partition: (entries) => [entries],
   commit: (batch) =>
@@ -221,12 +245,57 @@ export const inTransaction = (sql: SqlClient.SqlClient): Strategy => ({
           }
         )
       })
-      // The lock of the writer is taken at the start, where waiting for it is safe.
-      const transaction = Effect.provideService(sql.withTransaction(run), SqlClient.BeginTransaction, "BEGIN IMMEDIATE")
+      // The lock for writing is taken at the start, where waiting for it is safe. The service is there inside.
+      const transaction = sql.withTransaction(run) as Effect.Effect<ReadonlyArray<Rows>, SqlError.SqlError>
       return Effect.map(
-        Effect.exit(transaction as Effect.Effect<ReadonlyArray<Rows>, SqlError.SqlError>),
+        Effect.exit(Effect.provideService(transaction, SqlClient.BeginTransaction, "BEGIN IMMEDIATE")),
         (exit): Outcome =>
-          Exit.isSuccess(exit) ? { _tag: "Committed", rows: exit.value } : { _tag: stage, cause: exit.cause }
+          Exit.isSuccess(exit) ? { _tag: "Committed", rows: exit.value } : { _tag: stage, cause: typed(exit.cause) }
       )
     })
 })
+
+/** @internal The writes of one tick as one statement for each kind, for Postgres: many statements would cost as many replies. */
+export const inStatements = (sql: SqlClient.SqlClient): Strategy => ({
+  partition: (entries) => Array.from(groupByKind(entries).values()),
+  commit: (batch) => {
+    const members = batch.flatMap(({ member }) => member ?? [])
+    const [first] = members
+    if (first === undefined || members.length < batch.length) return Effect.succeed({ _tag: "RolledBack" })
+    const statement = sql.unsafe<Rows[number]>(first.text, first.parametersOf(members.map(({ values }) => values)))
+    return Effect.match(statement.withoutTransform, {
+      onFailure: (error): Outcome =>
+        // An answer of the database says that nothing was written; no answer says nothing.
+        error.reason._tag === "ConnectionError"
+          ? { _tag: "CommitUnknown" }
+          : { _tag: "RolledBack" },
+      onSuccess: (rows): Outcome => ({
+        _tag: "Committed",
+        rows: members.map(({ key }) => rows.filter((row) => first.keyOf(row) === key))
+      })
+    })
+  }
+})
+
+/** Of a key only the first goes with the others of its kind: a statement cannot write a row twice. */
+const groupByKind = <A extends { readonly write: Write }>(entries: ReadonlyArray<A>): Map<string, Array<A>> => {
+  const groups = new Map<string, Array<A>>()
+  const seen = new Map<string, number>()
+  for (const entry of entries) {
+    const { member, text } = entry.write
+    const key = `${member?.key} ${text}`
+    const before = seen.get(key) ?? 0
+    seen.set(key, before + 1)
+    const kind = `${before} ${member?.shared} ${member?.text ?? text}`
+    const group = groups.get(kind)
+    if (group === undefined) groups.set(kind, [entry])
+    else group.push(entry)
+  }
+  return groups
+}
+
+/** A defect of the client that hides an error of the database, such as a failed rollback, is that error again. */
+const typed = (cause: Cause.Cause<SqlError.SqlError>): Cause.Cause<SqlError.SqlError> => {
+  const error = Cause.squash(cause)
+  return SqlError.isSqlError(error) ? Cause.fail(error) : cause
+}
