@@ -1,9 +1,202 @@
-/** @since 0.1.0 */
+/**
+ * Card tokens, and the detector that keeps card numbers out of them.
+ *
+ * It prevents that a card number (PAN) travels through this toolkit: requests to a gateway carry a {@link CardToken}, and
+ * its decoder refuses every text in which the detector finds a card, also one written with separators or with digits of
+ * another script. Neither the error nor its message holds the text that was refused.
+ *
+ * The detector knows brands by their leading digits and lengths, the check digit, and how cards are written. It takes no
+ * time stamps, UUIDs or digests for cards. An id that has the leading digits and the length of a brand and passes the
+ * check (one in ten does) cannot be told from a card and is taken for one. It does not decode: base64, percent-encoding
+ * and numbers split over fields are the business of redaction, which builds on it.
+ *
+ * Read `PaymentGateway` next.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
+import * as SchemaTransformation from "effect/SchemaTransformation"
+import { brands } from "./internal/card/brands.ts"
+import * as detect from "./internal/card/detect.ts"
 
-/** @since 0.1.0 */
-export const CardToken = Schema.String.check(Schema.isBetweenLength(1, 255)).pipe(Schema.brand("CardToken"))
-/** @since 0.1.0 */
+/**
+ * A brand that the leading digits tell.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Brand = Schema.Literals(brands)
+
+/**
+ * See {@link Brand}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Brand = typeof Brand.Type
+
+/**
+ * Where a card number stands in a text: from `start` to before `end`, in UTF-16 units, separators within included.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Finding {
+  readonly start: number
+  readonly end: number
+  readonly brand: Brand
+}
+
+/**
+ * Finds the card numbers of a text, in order and without overlap.
+ *
+ * **Details**
+ *
+ * A card number has 12 to 19 digits, the leading digits and the length of a brand, and a valid check digit (Luhn, ISO/IEC
+ * 7812-1). It may be written in one piece, in equal groups with a shorter last one, as 4-6-5 and 4-6-4, or digit by
+ * digit; between groups stand at most four spaces, dashes, points, slashes, underscores or line breaks of any kind.
+ * Characters that show nothing do not count. Where several readings fit, the longest is taken.
+ *
+ * The time is linear in the length of the text: each group of digits starts at most 19 looks ahead.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import { Card } from "effect-payments"
+ *
+ * Card.findPans("paid with 4111-1111-1111-1111, ref 1760000000123")
+ * // => [{ start: 10, end: 29, brand: "visa" }]
+ * ```
+ *
+ * @category detection
+ * @since 0.1.0
+ */
+export const findPans = (text: string): ReadonlyArray<Finding> => detect.find(text, Number.POSITIVE_INFINITY)
+
+/**
+ * Whether a text holds a card number. Stops at the first.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import { Card } from "effect-payments"
+ *
+ * Card.containsPan("4111 1111 1111 1111") // => true
+ * Card.containsPan("4111 1111 1111 1112") // => false
+ * ```
+ *
+ * @see {@link findPans} for what counts as one
+ * @category detection
+ * @since 0.1.0
+ */
+export const containsPan = (text: string): boolean => detect.find(text, 1).length > 0
+
+/**
+ * Whether digits have a valid check digit (Luhn, ISO/IEC 7812-1 annex B). False for a text that holds anything but the
+ * digits 0 to 9, and for none.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import { Card } from "effect-payments"
+ *
+ * Card.luhn("79927398713") // => true
+ * Card.luhn("79927398710") // => false
+ * ```
+ *
+ * @category detection
+ * @since 0.1.0
+ */
+export const luhn = (digits: string): boolean =>
+  /^[0-9]+$/.test(digits) && detect.luhn(Array.from(digits, Number), digits.length)
+
+/**
+ * The brand of a bare card number: 12 to 19 digits 0 to 9 and nothing else.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import { Option } from "effect"
+ * import { Card } from "effect-payments"
+ *
+ * Card.brandOf("378282246310005") // => Option.some("amex")
+ * Card.brandOf("1760000000123") // => Option.none()
+ * ```
+ *
+ * @category detection
+ * @since 0.1.0
+ */
+export const brandOf = (digits: string): Option.Option<Brand> =>
+  /^[0-9]{12,19}$/.test(digits)
+    ? Option.fromUndefinedOr(detect.brandOfDigits(Array.from(digits, Number), digits.length))
+    : Option.none()
+
+/**
+ * What stands for a card at a gateway: 1 to 255 characters of printable ASCII with no space at either end, and no card
+ * number within.
+ *
+ * **Details**
+ *
+ * A refusal says which of these rules was broken and holds nothing of the text, not even when the input is reported
+ * (`reportInput`).
+ *
+ * **Example**
+ *
+ * ```ts
+ * import { Result, Schema } from "effect"
+ * import { Card } from "effect-payments"
+ *
+ * const decode = Schema.decodeUnknownResult(Card.CardToken)
+ *
+ * Result.isSuccess(decode("tok_1QxZ7b")) // => true
+ * Result.isSuccess(decode("tok_4111-1111-1111-1111")) // => false
+ * ```
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const CardToken = Schema.declareConstructor<string>()(
+  [],
+  () => (input) => {
+    const fault = faultOf(input)
+    return fault === undefined
+      ? Effect.succeed(input as string)
+      : Effect.fail(new SchemaIssue.InvalidValue({ message: `a card token ${fault}` }))
+  },
+  {
+    identifier: "CardToken",
+    expected: "a card token",
+    toCodecJson: () => undefined,
+    toCodecStringTree: () => undefined,
+    toFormatter: () => () => "CardToken(...)",
+    toCodecArbitrary: () =>
+      Schema.link<string>()(
+        Schema.String.check(Schema.isPattern(/^[A-Za-z]{1,8}_[A-Za-z]{1,24}$/)),
+        SchemaTransformation.passthrough()
+      )
+  }
+).pipe(Schema.brand("CardToken"))
+
+/**
+ * See {@link CardToken}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type CardToken = typeof CardToken.Type
-/** @since 0.1.0 */
-export const containsPan = (_text: string): boolean => false
+
+const tokenLengthMax = 255
+
+/** What is wrong with a token, without a word of it. */
+const faultOf = (input: unknown): string | undefined => {
+  if (typeof input !== "string") return "must be a string"
+  if (input.length === 0 || input.length > tokenLengthMax) return `has 1 to ${tokenLengthMax} characters`
+  if (!/^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/.test(input)) {
+    return "is printable ASCII without spaces at its ends"
+  }
+  // A point before digits makes them the fraction of a number elsewhere; in a token it is but a separator.
+  return containsPan(input) || containsPan(input.replaceAll(".", " ")) ? "must not hold a card number" : undefined
+}
