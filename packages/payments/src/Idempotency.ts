@@ -40,19 +40,22 @@ import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import { IdempotencyStore, type StoreUnavailable } from "./IdempotencyStore.ts"
+import type { Call, ResolveContext as Context_ } from "./internal/idempotency/call.ts"
 import { codecOf } from "./internal/idempotency/canonical.ts"
 import * as engine from "./internal/idempotency/engine.ts"
+import type { Answered } from "./internal/idempotency/entry.ts"
 import * as errors from "./internal/idempotency/errors.ts"
 import * as record from "./internal/idempotency/record.ts"
 import { type Claim as ClaimService, GatewayCallMustBeInsideIdempotent } from "./internal/stack/claim.ts"
 import type {
+  BulkheadMustBeInsideIdempotent,
   CircuitBreakerMustBeInsideIdempotent,
   Marker,
+  RateLimitMustBeInsideIdempotent,
   RetryMustBeInsideIdempotent,
-  TimeoutMustBeInsideIdempotent,
-  BulkheadMustBeInsideIdempotent,
-  RateLimitMustBeInsideIdempotent
+  TimeoutMustBeInsideIdempotent
 } from "./internal/stack/markers.ts"
+import { ReadOnly } from "./internal/stack/readOnly.ts"
 import { type HasDisposition, PaymentError } from "./PaymentError.ts"
 import * as PaymentGateway from "./PaymentGateway.ts"
 
@@ -112,7 +115,7 @@ export type Key = typeof record.Key.Type
  * @category models
  * @since 0.1.0
  */
-export type ResolveContext = engine.ResolveContext
+export type ResolveContext = Context_
 
 /**
  * What a resolver says. `NeverHappened` with `repeatable` means that the same downstream key may be sent again, since
@@ -307,8 +310,7 @@ export const idempotent: {
   ): Effect.Effect<A, E | IdempotencyError, Exclude<R, Provided> | R2 | Idempotency>
 } = dual(
   2,
-  <A, E, R, P, R2>(self: Effect.Effect<A, E, R>, options: Options<P, A, E, R2>) =>
-    Effect.flatMap(answered(self, options), (answer) => answer.exit as Exit.Exit<A, E>)
+  <A, E, R, P, R2>(self: Effect.Effect<A, E, R>, options: Options<P, A, E, R2>) => run(self, options, exitOf)
 )
 
 /**
@@ -331,28 +333,32 @@ export const idempotentWithReceipt: {
   ): Effect.Effect<Receipt<A>, E | IdempotencyError, Exclude<R, Provided> | R2 | Idempotency>
 } = dual(
   2,
-  <A, E, R, P, R2>(self: Effect.Effect<A, E, R>, options: Options<P, A, E, R2>) =>
-    Effect.flatMap(answered(self, options), ({ attempt, exit, fence, how }) =>
-      Exit.map(exit as Exit.Exit<A, E>, (value): Receipt<A> => ({
-        value,
-        replayed: how === "replayed",
-        how,
-        fence,
-        attempt
-      })))
+  <A, E, R, P, R2>(self: Effect.Effect<A, E, R>, options: Options<P, A, E, R2>) => run(self, options, receiptOf)
 )
 
-const answered = <A, E, R, P, R2>(self: Effect.Effect<A, E, R>, options: Options<P, A, E, R2>) =>
-  Effect.flatMap(Idempotency, (made) => made.run(callOf(self, options))) as Effect.Effect<
-    { readonly exit: Exit.Exit<unknown, unknown> } & Omit<Receipt<A>, "replayed" | "value">,
-    IdempotencyError,
-    Exclude<R, Provided> | R2 | Idempotency
-  >
+const exitOf = ({ exit }: Answered): Exit.Exit<unknown, unknown> => exit
+
+const receiptOf = ({ attempt, exit, fence, how }: Answered): Exit.Exit<Receipt<unknown>, unknown> =>
+  Exit.map(exit, (value) => ({ value, replayed: how === "replayed", how, fence, attempt }))
+
+// One primitive from the caller's fiber to the engine: this is the hot path of every replay.
+const run = <A, E, R, P, R2>(
+  self: Effect.Effect<A, E, R>,
+  options: Options<P, A, E, R2>,
+  project: (answered: Answered) => Exit.Exit<unknown, unknown>
+) =>
+  Effect.withFiber((caller) =>
+    Context.getUnsafe(caller.context, Idempotency).run(callOf(self, options, project), caller)
+  ) as Effect.Effect<never, IdempotencyError>
 
 const millis = (input: Duration.Input | undefined, fallback: number): number =>
   input === undefined ? fallback : Duration.toMillis(Duration.fromInputUnsafe(input))
 
-const callOf = <A, E, R, P, R2>(self: Effect.Effect<A, E, R>, options: Options<P, A, E, R2>): engine.Call => ({
+const callOf = <A, E, R, P, R2>(
+  self: Effect.Effect<A, E, R>,
+  options: Options<P, A, E, R2>,
+  project: Call["project"]
+): Call => ({
   id: record.recordId(options.scope, options.key),
   payload: options.payload,
   payloadCodec: codecOf(options.payloadSchema),
@@ -371,7 +377,8 @@ const callOf = <A, E, R, P, R2>(self: Effect.Effect<A, E, R>, options: Options<P
   awaits: options.duplicates === "await",
   awaitMillis: millis(options.awaitAtMost, 30_000),
   detaches: options.onInterrupt === "detach",
-  isTransactional: options.transactional === true
+  isTransactional: options.transactional === true,
+  project
 })
 
 /**
@@ -437,7 +444,8 @@ export const readOnly = <A, E, R>(
     & (GatewayCallMustBeInsideIdempotent extends R
       ? { readonly "readOnly cannot wrap a gateway call that moves money: use idempotent": never }
       : unknown)
-): Effect.Effect<A, E, Exclude<R, Marker>> => self as Effect.Effect<A, E, Exclude<R, Marker>>
+): Effect.Effect<A, E, Exclude<R, Marker>> =>
+  Effect.provideService(self, ReadOnly, true) as Effect.Effect<A, E, Exclude<R, Marker>>
 
 type Open<R> = GatewayCallMustBeInsideIdempotent extends R
   ? { readonly "a gateway call is outside idempotent(...): pipe idempotent after it": never }

@@ -77,6 +77,8 @@ export class IdempotencyStore extends Context.Service<IdempotencyStore, {
   ) => Effect.Effect<Eviction, StoreUnavailable>
   /** Drops at most `limit` expired records; answers how many. */
   readonly sweep: (options: { readonly limit: number }) => Effect.Effect<number, StoreUnavailable>
+  /** A store in this process, which answers at once: nobody has to bound how long it is silent. */
+  readonly isLocal?: true
   /**
    * What a store over a database offers besides: whether the caller is inside one of its transactions, and to run an
    * effect in one. `complete` called inside `withTransaction` commits with the effect's own writes.

@@ -49,6 +49,7 @@ const fromClock = (capacity: number, clock: () => number): IdempotencyStore["Ser
   }
 
   return {
+    isLocal: true,
     claim: (request) =>
       Effect.suspend(() => {
         const now = clock()

@@ -1,0 +1,71 @@
+/**
+ * One call of an idempotent operation, and what all parts of the engine share.
+ *
+ * @internal
+ */
+import type * as Digest from "effect/crypto/Digest"
+import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import type * as Scope from "effect/Scope"
+import type { IdempotencyStore } from "../../IdempotencyStore.ts"
+import type { Codec } from "./canonical.ts"
+import type { Answered, Entry, How } from "./entry.ts"
+import type { Leases } from "./leases.ts"
+import type { Record, RecordId } from "./record.ts"
+
+/** @internal What a look-up says: see `Idempotency.Resolution`. */
+export type Resolution =
+  | { readonly _tag: "Happened"; readonly result: unknown }
+  | { readonly _tag: "Refused"; readonly error: unknown }
+  | { readonly _tag: "NeverHappened"; readonly repeatable?: boolean }
+  | { readonly _tag: "StillUnknown" }
+
+/** @internal */
+export interface ResolveContext {
+  readonly scope: Record["scope"]
+  readonly key: Record["key"]
+  readonly attempt: number
+  readonly downstreamKey: (phase: string) => Effect.Effect<string>
+  /** How long ago, on the store's clock, the operation was first claimed. */
+  readonly age: Duration.Duration
+}
+
+/** @internal The options of one call, resolved to plain values. */
+export interface Call {
+  readonly id: RecordId
+  readonly payload: unknown
+  readonly payloadCodec: Codec
+  readonly successCodec: Codec
+  readonly errorCodec: Codec
+  readonly self: Effect.Effect<unknown, unknown, unknown>
+  readonly resolve: ((context: ResolveContext) => Effect.Effect<Resolution, unknown, unknown>) | undefined
+  readonly resolveTimeoutMillis: number
+  readonly phase: string
+  readonly leaseMillis: number
+  readonly ttlMillis: number
+  readonly settleMillis: number
+  readonly attemptsMax: number
+  readonly payloadLimitBytes: number
+  readonly resultLimitBytes: number
+  readonly awaits: boolean
+  readonly awaitMillis: number
+  readonly detaches: boolean
+  readonly isTransactional: boolean
+  /** What the caller gets of an answer. */
+  readonly project: (answered: Answered) => Exit.Exit<unknown, unknown>
+}
+
+/** @internal */
+export interface Shared {
+  readonly store: IdempotencyStore["Service"]
+  readonly digest: Digest.Digest["Service"]
+  readonly scope: Scope.Scope
+  readonly leases: Leases
+  /** Ends an entry: its waiters get the answer and the next call starts anew. */
+  readonly settle: (entry: Entry, exit: Exit.Exit<unknown, unknown>, how: How) => void
+}
+
+/** @internal The transactions of the store, where the call asks for them and the store has them. */
+export const transactionsOf = (call: Call, store: IdempotencyStore["Service"]) =>
+  call.isTransactional ? store.transactions : undefined

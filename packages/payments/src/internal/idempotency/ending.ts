@@ -1,0 +1,276 @@
+/**
+ * How a claim ends: saved, freed or given up, and what the callers are told.
+ *
+ * @internal
+ */
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Result from "effect/Result"
+import { StoreUnavailable } from "../../IdempotencyStore.ts"
+import { dispositionOf } from "../../PaymentError.ts"
+import type { Call, Resolution, Shared } from "./call.ts"
+import type { Entry, How } from "./entry.ts"
+import { DownstreamKeyReused, IdempotencyError, OutcomeUnknown, ResultInvalid } from "./errors.ts"
+import { downstreamKey, type OperationClaim } from "./makeClaim.ts"
+import type { Completion } from "./record.ts"
+
+const backoffMinMillis = 20
+const backoffMaxMillis = 1000
+// What ends without a result to keep is saved for this long at the most: a lapsed claim says the same.
+const giveUpAfterMillis = 2000
+
+/** @internal `ran: false` when only a look-up ran; `counted: false` leaves the count of unresolved ends alone. */
+export interface Unresolved {
+  readonly ran: boolean
+  readonly counted: boolean
+}
+
+/** @internal The answer of an operation of which nobody knows whether it happened. */
+export const unknownExit = (shared: Shared, call: Call): Effect.Effect<Exit.Exit<never, IdempotencyError>> =>
+  Effect.map(
+    downstreamKey(shared.digest, call.id, call.phase),
+    (downstreamKey) => Exit.fail(new IdempotencyError({ reason: new OutcomeUnknown({ downstreamKey }) }))
+  )
+
+/** @internal */
+export const settleUnknown = (shared: Shared, entry: Entry, call: Call, how: How): Effect.Effect<void> =>
+  Effect.map(unknownExit(shared, call), (exit) => shared.settle(entry, exit, how))
+
+/** @internal */
+export const keepSuccess = (shared: Shared, entry: Entry, call: Call, value: unknown, how: How): Effect.Effect<void> =>
+  keep(
+    shared,
+    entry,
+    call,
+    Exit.succeed(value),
+    call.successCodec.store(value, call.resultLimitBytes),
+    "Succeeded",
+    how
+  )
+
+/** @internal */
+export const keepRefusal = (shared: Shared, entry: Entry, call: Call, error: unknown, how: How): Effect.Effect<void> =>
+  keep(shared, entry, call, Exit.fail(error), call.errorCodec.store(error, call.resultLimitBytes), "Refused", how)
+
+const keep = (
+  shared: Shared,
+  entry: Entry,
+  call: Call,
+  exit: Exit.Exit<unknown, unknown>,
+  stored: Result.Result<string, string>,
+  state: "Refused" | "Succeeded",
+  how: How
+): Effect.Effect<void> => {
+  if (Result.isFailure(stored)) return keepNothing(shared, entry, call, stored.failure, how)
+  const completion = { _tag: state, result: stored.success, ttlMillis: call.ttlMillis }
+  return Effect.flatMap(save(shared, entry, completion, Number.POSITIVE_INFINITY), (saved) => {
+    if (!saved) return settleUnknown(shared, entry, call, how)
+    shared.settle(entry, exit, how)
+    return Effect.void
+  })
+}
+
+// It happened and its result cannot be kept: never run again, to be looked up.
+const keepNothing = (shared: Shared, entry: Entry, call: Call, detail: string, how: How): Effect.Effect<void> =>
+  Effect.flatMap(
+    giveUp(shared, entry, call, { ran: true, counted: true }),
+    () => Effect.map(invalidResult(shared, call, detail), (exit) => shared.settle(entry, exit, how))
+  )
+
+/** @internal */
+export const invalidResult = (
+  shared: Shared,
+  call: Call,
+  detail: string
+): Effect.Effect<Exit.Exit<never, IdempotencyError>> =>
+  Effect.map(
+    downstreamKey(shared.digest, call.id, call.phase),
+    (downstreamKey) => Exit.fail(new IdempotencyError({ reason: new ResultInvalid({ detail, downstreamKey }) }))
+  )
+
+/** @internal Ends a claim without a known outcome. */
+export const giveUp = (shared: Shared, entry: Entry, call: Call, unresolved: Unresolved): Effect.Effect<boolean> =>
+  save(shared, entry, { _tag: "Indeterminate", ...unresolved, attemptsMax: call.attemptsMax }, soon(shared))
+
+/** @internal Frees the slot of what surely did not happen. */
+export const free = (shared: Shared, entry: Entry, call: Call): Effect.Effect<boolean> =>
+  persist(
+    shared,
+    entry,
+    () => shared.store.release({ ...ownership(entry), ttlMillis: call.ttlMillis }),
+    soon(shared)
+  )
+
+const save = (shared: Shared, entry: Entry, completion: Completion, untilMillis: number): Effect.Effect<boolean> =>
+  persist(shared, entry, () => shared.store.complete({ ...ownership(entry), completion }), untilMillis)
+
+/** @internal */
+export const ownership = (entry: Entry) => ({
+  id: entry.id.id,
+  scope: entry.id.scope,
+  key: entry.id.key,
+  owner: entry.owner,
+  fence: entry.fence
+})
+
+const soon = (shared: Shared): number => shared.leases.nowMillis() + giveUpAfterMillis
+
+// Asks until the store answers or the lease is gone. Every write is guarded, so asking twice is safe.
+const persist = (
+  shared: Shared,
+  entry: Entry,
+  write: () => Effect.Effect<boolean, StoreUnavailable>,
+  untilMillis: number,
+  backoffMillis = backoffMinMillis
+): Effect.Effect<boolean> =>
+  Effect.catch(shared.store.isLocal === true ? write() : whileHeld(shared, entry, write()), () => {
+    const { leases } = shared
+    if (!leases.isLive(entry) || leases.nowMillis() >= untilMillis) return Effect.succeed(false)
+    return Effect.flatMap(
+      Effect.sleep(Duration.millis(backoffMillis)),
+      () => persist(shared, entry, write, untilMillis, Math.min(backoffMillis * 2, backoffMaxMillis))
+    )
+  })
+
+// A store that hangs is waited for until the lease is lost, and no longer. The caller cannot be interrupted here, so
+// the write runs in a fiber that can.
+const whileHeld = <A>(shared: Shared, entry: Entry, write: Effect.Effect<A, StoreUnavailable>) =>
+  Effect.flatMap(Effect.forkIn(write, shared.scope, { startImmediately: true }), (fiber) => {
+    const exit = fiber.pollUnsafe()
+    if (exit !== undefined) return exit
+    return Effect.callback<A, StoreUnavailable>((resume) => {
+      fiber.addObserver(resume)
+      entry.onLost(() => {
+        fiber.interruptUnsafe()
+        resume(Effect.fail(new StoreUnavailable({ operation: "save", detail: "no answer within the lease" })))
+      })
+    })
+  })
+
+/**
+ * @internal Ends a claim by how the effect ended. `isFirst` is false when an earlier attempt of another owner may still
+ * arrive: then what was not executed now is not free.
+ */
+export const conclude = (
+  shared: Shared,
+  entry: Entry,
+  call: Call,
+  claim: OperationClaim,
+  exit: Exit.Exit<unknown, unknown>,
+  isFirst: boolean
+): Effect.Effect<void, never, unknown> => {
+  if (Exit.isSuccess(exit)) return keepSuccess(shared, entry, call, exit.value, "executed")
+  const error = onlyError(exit.cause)
+  if (error === undefined) return concludeDefect(shared, entry, call, exit.cause)
+  switch (claim.isUncertain ? "Uncertain" : dispositionOf(error.value)) {
+    case "Refused":
+      return keepRefusal(shared, entry, call, error.value, "executed")
+    case "NotExecuted":
+      return Effect.map(
+        isFirst ? free(shared, entry, call) : giveUp(shared, entry, call, { ran: false, counted: false }),
+        () => shared.settle(entry, exit, "executed")
+      )
+    case "Unknown":
+      return concludeUnknown(shared, entry, call, Exit.failCause(exit.cause))
+    case "Uncertain":
+      // An earlier call of this operation is in doubt, whatever the last one said.
+      return dispositionOf(error.value) === "Unknown"
+        ? concludeUnknown(shared, entry, call, Exit.failCause(exit.cause))
+        : Effect.flatMap(unknownExit(shared, call), (unknown) => concludeUnknown(shared, entry, call, unknown))
+  }
+}
+
+/** @internal The typed error of a cause that holds one and nothing else. */
+export const onlyError = (cause: Cause.Cause<unknown>): { readonly value: unknown } | undefined => {
+  const reason = cause.reasons.length === 1 ? cause.reasons[0] : undefined
+  return reason !== undefined && Cause.isFailReason(reason) ? { value: reason.error } : undefined
+}
+
+// A typed failure of something that may have happened: looked up at once, while the lease is ours.
+const concludeUnknown = (
+  shared: Shared,
+  entry: Entry,
+  call: Call,
+  exit: Exit.Exit<never, unknown>
+): Effect.Effect<void, never, unknown> =>
+  Effect.flatMap(lookUp(shared, entry, call, 0), ({ resolution }) => {
+    switch (resolution._tag) {
+      case "Happened":
+        return keepSuccess(shared, entry, call, resolution.result, "resolved")
+      case "Refused":
+        return keepRefusal(shared, entry, call, resolution.error, "resolved")
+      default:
+        return Effect.map(
+          giveUp(shared, entry, call, { ran: true, counted: true }),
+          () => shared.settle(entry, exit, "executed")
+        )
+    }
+  })
+
+const concludeDefect = (
+  shared: Shared,
+  entry: Entry,
+  call: Call,
+  cause: Cause.Cause<unknown>
+): Effect.Effect<void> => {
+  if (entry.isLost) return settleUnknown(shared, entry, call, "executed")
+  const ended = giveUp(shared, entry, call, { ran: true, counted: true })
+  // Whoever waited has gone; one that joined meanwhile was not interrupted itself.
+  if (entry.isCancelled) return Effect.flatMap(ended, () => settleUnknown(shared, entry, call, "executed"))
+  return Effect.map(ended, () => shared.settle(entry, Exit.failCause(reuseOrCause(cause)), "executed"))
+}
+
+const reuseOrCause = (cause: Cause.Cause<unknown>): Cause.Cause<unknown> => {
+  for (const reason of cause.reasons) {
+    if (Cause.isDieReason(reason) && reason.defect instanceof DownstreamKeyReused) {
+      return Cause.fail(new IdempotencyError({ reason: reason.defect }))
+    }
+  }
+  return cause
+}
+
+const stillUnknown: Resolution = { _tag: "StillUnknown" }
+
+/** @internal Asks the resolver. One that fails, hangs or dies does not know; `asked` is false when it was interrupted. */
+export const lookUp = (
+  shared: Shared,
+  entry: Entry,
+  call: Call,
+  ageMillis: number
+): Effect.Effect<{ readonly resolution: Resolution; readonly asked: boolean }, never, unknown> => {
+  if (call.resolve === undefined) return Effect.succeed({ resolution: stillUnknown, asked: true })
+  return call.resolve({
+    scope: call.id.scope,
+    key: call.id.key,
+    attempt: entry.attempt,
+    downstreamKey: (phase) => downstreamKey(shared.digest, call.id, phase),
+    age: Duration.millis(ageMillis)
+  }).pipe(
+    Effect.timeoutOrElse({
+      duration: Duration.millis(call.resolveTimeoutMillis),
+      orElse: () => Effect.succeed(stillUnknown)
+    }),
+    Effect.interruptible,
+    Effect.map((resolution) => ({ resolution, asked: true })),
+    Effect.catchCause((cause) => Effect.succeed({ resolution: stillUnknown, asked: !Cause.hasInterrupts(cause) }))
+  )
+}
+
+/** @internal */
+export const joinBounded = <A>(
+  shared: Shared,
+  self: Effect.Effect<A, StoreUnavailable>,
+  options: { readonly operation: string; readonly millis: number }
+): Effect.Effect<A, StoreUnavailable> =>
+  Effect.flatMap(
+    Effect.forkIn(self, shared.scope, { startImmediately: true }),
+    (fiber) =>
+      fiber.pollUnsafe() ?? Effect.timeoutOrElse(Fiber.join(fiber), {
+        duration: Duration.millis(options.millis),
+        orElse: () =>
+          Effect.fail(new StoreUnavailable({ operation: options.operation, detail: "no answer within a lease" }))
+      })
+  )

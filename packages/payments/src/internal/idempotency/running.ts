@@ -1,0 +1,204 @@
+/**
+ * What a claim is for: running the effect, taking over from an owner that is gone, or both in one transaction.
+ *
+ * @internal
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Result from "effect/Result"
+import { type IdempotencyStore, StoreUnavailable } from "../../IdempotencyStore.ts"
+import { dispositionOf } from "../../PaymentError.ts"
+import { GatewayCallMustBeInsideIdempotent } from "../stack/claim.ts"
+import { ReadOnly } from "../stack/readOnly.ts"
+import { type Call, type Shared, transactionsOf } from "./call.ts"
+import {
+  conclude,
+  free,
+  giveUp,
+  invalidResult,
+  keepRefusal,
+  keepSuccess,
+  lookUp,
+  onlyError,
+  ownership,
+  settleUnknown
+} from "./ending.ts"
+import type { Entry } from "./entry.ts"
+import { IdempotencyError, RecordUnreadable } from "./errors.ts"
+import { OperationClaim } from "./makeClaim.ts"
+import type { Record } from "./record.ts"
+
+/** @internal The stored answer in the caller's types. */
+export const replayOf = (call: Call, record: Record): Exit.Exit<unknown, unknown> => {
+  const codec = record.state === "Succeeded" ? call.successCodec : call.errorCodec
+  const restored = codec.restore(record.result ?? "")
+  if (Result.isFailure(restored)) return Exit.fail(new IdempotencyError({ reason: new RecordUnreadable({}) }))
+  return record.state === "Succeeded" ? Exit.succeed(restored.success) : Exit.fail(restored.success)
+}
+
+/**
+ * @internal Starts the work of a claim in a fiber of the layer, at once: between the store's answer and here nothing
+ * can interrupt. The fiber has the caller's services and is interrupted when the lease is lost, when nobody waits any
+ * more, and when the layer is closed.
+ */
+export const start = (
+  shared: Shared,
+  entry: Entry,
+  call: Call,
+  caller: Fiber.Fiber<unknown, unknown>,
+  claimed: { readonly record: Record; readonly now: number }
+): void => {
+  const run = Effect.runForkWith(caller.context as Context.Context<unknown>)
+  const fiber = claimed.record.state === "Claimed"
+    ? run(runClaimed(shared, entry, call, call.self, claimed.now - claimed.record.createdAt, true))
+    : run(takeOver(shared, entry, call, claimed.record, claimed.now), { uninterruptible: true })
+  if (entry.settled !== undefined) return
+  entry.fiber = fiber
+  fiber.addObserver((exit) => {
+    shared.settle(entry, Exit.isFailure(exit) ? Exit.failCause(exit.cause) : Exit.interrupt(), "executed")
+  })
+  Fiber.runIn(fiber, shared.scope)
+  if (entry.isLost) fiber.interruptUnsafe()
+}
+
+const runClaimed = (
+  shared: Shared,
+  entry: Entry,
+  call: Call,
+  self: Call["self"],
+  ageMillis: number,
+  isFirst: boolean
+): Effect.Effect<unknown, unknown, unknown> => {
+  const claimedAt = entry.confirmedAt
+  const claim = new OperationClaim(
+    call.id,
+    entry,
+    shared.digest,
+    () => ageMillis + shared.leases.nowMillis() - claimedAt
+  )
+  const transactions = transactionsOf(call, shared.store)
+  if (transactions !== undefined) return runInTransaction(shared, entry, call, self, claim, transactions)
+  // The effect can be interrupted, also when the caller cannot; the end of a claim cannot.
+  return Effect.onExitPrimitive(
+    provideClaim(self, claim),
+    (exit) => conclude(shared, entry, call, claim, exit, isFirst)
+  )
+}
+
+// What moves money is not read-only, wherever it is called from.
+const provideClaim = (self: Call["self"], claim: OperationClaim): Call["self"] =>
+  Effect.updateContext(self, (context: Context.Context<unknown>) => {
+    const withClaim = Context.add(context, GatewayCallMustBeInsideIdempotent, claim)
+    return Context.get(context, ReadOnly) ? Context.add(withClaim, ReadOnly, false) : withClaim
+  })
+
+// --- taking over
+
+const takeOver = (
+  shared: Shared,
+  entry: Entry,
+  call: Call,
+  record: Record,
+  now: number
+): Effect.Effect<unknown, unknown, unknown> => {
+  const age = now - record.createdAt
+  const isSettled = now - record.unknownSince >= call.settleMillis
+  // What ran in a transaction that never committed left nothing behind.
+  const verdict = transactionsOf(call, shared.store) === undefined
+    ? lookUp(shared, entry, call, age)
+    : Effect.succeed({ resolution: { _tag: "NeverHappened", repeatable: true } as const, asked: true })
+  const left = (counted: boolean) =>
+    Effect.flatMap(
+      giveUp(shared, entry, call, { ran: false, counted }),
+      () => settleUnknown(shared, entry, call, "resolved")
+    )
+  return Effect.flatMap(verdict, ({ asked, resolution }): Effect.Effect<unknown, unknown, unknown> => {
+    switch (resolution._tag) {
+      case "Happened":
+        return keepSuccess(shared, entry, call, resolution.result, "resolved")
+      case "Refused":
+        return keepRefusal(shared, entry, call, resolution.error, "resolved")
+      case "NeverHappened":
+        return resolution.repeatable === true || isSettled
+          ? runClaimed(shared, entry, call, Effect.interruptible(call.self), age, isSettled)
+          : left(false)
+      case "StillUnknown":
+        return left(asked)
+    }
+  })
+}
+
+// --- effect and record in one transaction
+
+class Aborted {
+  readonly detail: string | undefined
+  /** Without a detail: the lease was lost. */
+  constructor(detail: string | undefined) {
+    this.detail = detail
+  }
+}
+
+const runInTransaction = (
+  shared: Shared,
+  entry: Entry,
+  call: Call,
+  self: Call["self"],
+  claim: OperationClaim,
+  transactions: NonNullable<IdempotencyStore["Service"]["transactions"]>
+): Effect.Effect<unknown, unknown, unknown> => {
+  const body = Effect.flatMap(provideClaim(self, claim), (value) => {
+    const stored = call.successCodec.store(value, call.resultLimitBytes)
+    if (Result.isFailure(stored)) return Effect.fail(new Aborted(stored.failure))
+    const completion = { _tag: "Succeeded", result: stored.success, ttlMillis: call.ttlMillis } as const
+    return Effect.flatMap(
+      shared.store.complete({ ...ownership(entry), completion }),
+      (owned) => owned ? Effect.succeed(value) : Effect.fail(new Aborted(undefined))
+    )
+  })
+  return Effect.onExitPrimitive(
+    transactions.withTransaction(body),
+    (exit) => concludeTransaction(shared, entry, call, exit)
+  )
+}
+
+const concludeTransaction = (
+  shared: Shared,
+  entry: Entry,
+  call: Call,
+  exit: Exit.Exit<unknown, unknown>
+): Effect.Effect<void, never, unknown> => {
+  if (Exit.isSuccess(exit)) return Effect.sync(() => shared.settle(entry, exit, "executed"))
+  const error = onlyError(exit.cause)?.value
+  if (error instanceof StoreUnavailable) return concludeCommit(shared, entry, call, error)
+  if (error instanceof Aborted && error.detail === undefined) return settleUnknown(shared, entry, call, "executed")
+  if (error !== undefined && !(error instanceof Aborted) && dispositionOf(error) === "Refused") {
+    return keepRefusal(shared, entry, call, error, "executed")
+  }
+  // Rolled back: whatever it was, nothing of it is left.
+  const ended: Effect.Effect<Exit.Exit<unknown, unknown>> = error instanceof Aborted
+    ? invalidResult(shared, call, error.detail ?? "")
+    : Effect.succeed(exit)
+  return Effect.flatMap(
+    free(shared, entry, call),
+    () => Effect.map(ended, (exit) => shared.settle(entry, exit, "executed"))
+  )
+}
+
+// The commit got no answer. Rows and record are committed together, so the record tells.
+const concludeCommit = (shared: Shared, entry: Entry, call: Call, error: StoreUnavailable): Effect.Effect<void> =>
+  Effect.flatMap(Effect.exit(shared.store.inspect(entry.id)), (exit) => {
+    const record = Exit.isSuccess(exit) ? exit.value.record : undefined
+    const isOurs = record?.owner === entry.owner && record.fence === entry.fence
+    if (isOurs && record.state === "Succeeded") {
+      return Effect.sync(() => shared.settle(entry, replayOf(call, record), "executed"))
+    }
+    if (!isOurs || (record.state !== "Claimed" && record.state !== "Resolving")) {
+      return settleUnknown(shared, entry, call, "executed")
+    }
+    return Effect.map(
+      free(shared, entry, call),
+      () => shared.settle(entry, Exit.fail(new IdempotencyError({ reason: error })), "executed")
+    )
+  })
