@@ -28,7 +28,7 @@
  * | `duplicate` | gets the request twice | the first answer |
  * | `lookup-pending`, `lookup-fault-500`, `lookup-hang` | | meets look-ups only |
  */
-import { Result } from "effect"
+import * as Result from "effect/Result"
 
 const plain = [
   "none",

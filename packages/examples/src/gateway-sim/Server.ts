@@ -16,10 +16,19 @@
  * What moves money needs the header `idempotency-key` (1 to 255 printable ASCII characters). Bodies are JSON of at most
  * 16 KiB.
  */
-import { NodeHttpServer, NodeHttpServerRequest } from "@effect/platform-node"
-import { ByteSize, Effect, Layer, Result, Schema } from "effect"
-import { Mac } from "effect/crypto"
-import { HttpIncomingMessage, HttpRouter, HttpServer, HttpServerRequest, HttpServerResponse } from "effect/http"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
+import * as ByteSize from "effect/ByteSize"
+import * as Mac from "effect/crypto/Mac"
+import * as Effect from "effect/Effect"
+import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServer from "effect/http/HttpServer"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
 import { createServer, type ServerResponse } from "node:http"
 import type { Fault } from "./Faults.ts"
 import * as Simulator from "./Simulator.ts"

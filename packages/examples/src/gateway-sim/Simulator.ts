@@ -4,7 +4,10 @@
  * What has been received is processed, whether or not the client waits for the answer: the work runs in a fiber of the
  * server. One answer per key: the first is kept and given again, a refusal too.
  */
-import { Effect, Fiber, Random, Result } from "effect"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Random from "effect/Random"
+import * as Result from "effect/Result"
 import { Books, type Refusal } from "./Books.ts"
 import { verdictOf } from "./Cards.ts"
 import { byChance, type Fault, isBefore, isForLookups, parse } from "./Faults.ts"

@@ -4,10 +4,17 @@
  * The header is `sim-signature: t=SECONDS,v1=HEX`, where HEX is HMAC-SHA256 of `SECONDS.BODY` under the endpoint's
  * secret. A delivery that is not answered with 2xx is tried 5 times in all, 200 ms to 1.6 s apart, then given up.
  */
-import { Clock, Duration, Effect, Queue, Schedule } from "effect"
-import { Mac } from "effect/crypto"
-import { Hex } from "effect/encoding"
-import { FetchHttpClient, HttpClient, HttpClientRequest, HttpClientResponse } from "effect/http"
+import * as Clock from "effect/Clock"
+import * as Mac from "effect/crypto/Mac"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Hex from "effect/encoding/Hex"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Queue from "effect/Queue"
+import * as Schedule from "effect/Schedule"
 import type { Endpoint, WebhookStats } from "./Wire.ts"
 
 const endpointsMax = 10

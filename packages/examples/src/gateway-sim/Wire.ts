@@ -1,7 +1,7 @@
 /**
  * What goes over the wire. Amounts are strings of minor units: a JSON number is a double, and a double is no money.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 
 const Key = Schema.String.check(Schema.isPattern(/^[\x21-\x7e]{1,255}$/))
 export const isKey = Schema.is(Key)

@@ -46,7 +46,7 @@ export class GatewaySim extends Context.Service<GatewaySim, {
 const startWithin = "30 seconds"
 const endWithin = "3 seconds"
 const answerWithinMillis = 10_000
-const errorTailMax = 4096
+const outputMax = 4096
 
 /** Starts it on a free port of 127.0.0.1 and waits until it listens. */
 export const start = (options: Options = {}): Effect.Effect<GatewaySim["Service"], GatewaySimError, Scope.Scope> =>
@@ -104,17 +104,14 @@ const listening = (child: ChildProcess): Effect.Effect<number, GatewaySimError> 
     let output = ""
     let errors = ""
     const fail = (detail: string) => resume(Effect.fail(new GatewaySimError({ operation: "start", detail })))
-    const onOutput = (chunk: Buffer) => {
-      output += chunk
-      const newline = output.indexOf("\n")
-      if (newline < 0) return
-      const line = decodeLine(output.slice(0, newline))
-      return line._tag === "Some" ? resume(Effect.succeed(line.value.listening)) : fail("unreadable first line")
-    }
-    child.stdout?.on("data", onOutput)
-    // Read to the end, or the child would block on a full pipe.
+    // Both are read to the end, or the child would block on a full pipe.
+    child.stdout?.on("data", (chunk: Buffer) => {
+      output = `${output}${chunk}`.slice(0, outputMax)
+      const line = decodeLine(output.slice(0, Math.max(output.indexOf("\n"), 0)))
+      if (line._tag === "Some") resume(Effect.succeed(line.value.listening))
+    })
     child.stderr?.on("data", (chunk: Buffer) => {
-      errors = `${errors}${chunk}`.slice(-errorTailMax)
+      errors = `${errors}${chunk}`.slice(-outputMax)
     })
     child.once("error", ({ message }) => fail(message))
     child.once("close", (code) => fail(`ended with code ${code}: ${errors.trim()}`))
