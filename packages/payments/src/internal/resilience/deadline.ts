@@ -4,7 +4,6 @@
  * @internal
  */
 import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -12,6 +11,7 @@ import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import { GatewayTimeout, GatewayUnavailable, make as makeError, type PaymentError } from "../../PaymentError.ts"
 import { GatewayCallMustBeInsideIdempotent } from "../stack/claim.ts"
+import { monotonicMillis } from "../stack/clock.ts"
 import { durationExpected, InvalidOption, positiveMillis, reject } from "./stage.ts"
 
 /** @internal When the call has to be over, in milliseconds on the monotonic clock; Infinity without a deadline. */
@@ -24,10 +24,6 @@ export const Deadline = Context.Reference<number>("effect-payments/Deadline", {
  * to the last instant, where being told "not sent" and being interrupted would race.
  */
 export const floorMillis = 1
-
-/** @internal */
-export const monotonicMillis = (fiber: Fiber.Fiber<unknown, unknown>): number =>
-  Number(fiber.getRef(Clock.Clock).monotonicTimeNanosUnsafe() / 1000n) / 1000
 
 /** @internal Milliseconds that are left; Infinity without a deadline, below zero once it has passed. */
 export const leftMillis = (fiber: Fiber.Fiber<unknown, unknown>): number => {
