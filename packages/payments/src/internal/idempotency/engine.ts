@@ -124,7 +124,7 @@ export const make: Effect.Effect<
     const { id, key, scope: keyScope } = call.id
     const entry = new Entry(call.id, fingerprint, ownerOf(id), call.leaseMillis)
     live.set(id, entry)
-    return ask(entry, call, caller, {
+    const request: ClaimRequest = {
       id,
       scope: keyScope,
       key,
@@ -133,7 +133,12 @@ export const make: Effect.Effect<
       leaseMillis: call.leaseMillis,
       canResolve: call.resolve !== undefined || transactionsOf(call, store) !== undefined,
       attemptsMax: call.attemptsMax
-    })
+    }
+    // The first caller waits from before the work starts: it may be interrupted as soon as it has.
+    return Effect.onExitPrimitive(
+      ask(entry, call, caller, request),
+      () => entry.phase === "running" && entry.settled === undefined ? leave(entry, call) : undefined
+    )
   }
 
   // A store in another process may hang: it is waited for one lease.
@@ -178,6 +183,7 @@ export const make: Effect.Effect<
         // A claim that recognised itself is as old as its first try.
         leases.hold(entry, sentAt - Math.max(0, call.leaseMillis - (record.leaseUntil - now)))
         entry.enter("running")
+        entry.waiting++
         return void start(shared, entry, call, caller, decided)
       case "InFlight":
         if (!call.awaits) settle(entry, inFlight(decided.retryAfterMillis), "replayed")
@@ -252,9 +258,11 @@ export const make: Effect.Effect<
 
   // --- waiting
 
+  const isSettled = (entry: Entry) => (): boolean => entry.settled !== undefined
+
   const awaitSettled = (entry: Entry, call: Call, caller: AnyFiber): Answer =>
     entry.settled === undefined
-      ? Effect.flatMap(join(entry, call), () => replyOf(entry, call, caller))
+      ? Effect.flatMap(untilTrue(entry, isSettled(entry)), () => replyOf(entry, call, caller))
       : replyOf(entry, call, caller)
 
   const replyOf = (entry: Entry, call: Call, caller: AnyFiber): Answer =>
@@ -263,17 +271,21 @@ export const make: Effect.Effect<
       : reply(call, caller, entry.settled)
 
   // One waiter's interruption never stops the work while others wait; the last one's does, unless it is detached.
+  const leave = (entry: Entry, call: Call): Effect.Effect<void> | undefined => {
+    entry.waiting--
+    if (entry.waiting > 0 || call.detaches || entry.settled !== undefined) return undefined
+    entry.isCancelled = true
+    entry.fiber?.interruptUnsafe()
+    return untilTrue(entry, isSettled(entry))
+  }
+
   const join = (entry: Entry, call: Call): Effect.Effect<void> =>
     Effect.suspend(() => {
       entry.waiting++
-      const isSettled = (): boolean => entry.settled !== undefined
-      return Effect.onInterrupt(untilTrue(entry, isSettled), () => {
-        entry.waiting--
-        if (entry.waiting > 0 || call.detaches || isSettled()) return Effect.void
-        entry.isCancelled = true
-        entry.fiber?.interruptUnsafe()
-        return untilTrue(entry, isSettled)
-      })
+      return Effect.onExitPrimitive(
+        untilTrue(entry, isSettled(entry)),
+        () => entry.settled === undefined ? leave(entry, call) : undefined
+      )
     })
 
   // A later local caller: shares the answer of the first one, or is told that it is in flight.

@@ -40,7 +40,7 @@ export class Entry {
   waiting = 0
   /** `abandoned`: the first caller was interrupted before it held the claim; the next one starts over. */
   settled: Answered | "abandoned" | undefined = undefined
-  private observers: Array<() => void> | undefined = undefined
+  private observers: Set<() => void> | undefined = undefined
   private losers: Array<() => void> | undefined = undefined
 
   constructor(id: RecordId, fingerprint: string, owner: string, leaseMillis: number) {
@@ -51,10 +51,9 @@ export class Entry {
   }
 
   observe(observer: () => void): () => void {
-    this.observers = [...this.observers ?? [], observer]
-    return () => {
-      this.observers = this.observers?.filter((other) => other !== observer)
-    }
+    const observers = this.observers ??= new Set()
+    observers.add(observer)
+    return () => observers.delete(observer)
   }
 
   onLost(observer: () => void): void {

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { IdempotencyStore } from "../../IdempotencyStore.ts"
 import { type Migrator, SqlClient, type SqlError } from "../sql/client.ts"
+import { direct, type Execute, pooled, type Rows } from "../sql/execute.ts"
 import { type Dialect, encodeRows, isIdentifier, pg, sqlite, type Statement, type Values } from "../sql/statement.ts"
 import * as Writer from "../sql/writer.ts"
 import * as machine from "./machine.ts"
@@ -57,9 +58,16 @@ export const make = Effect.fnUntraced(function*(
   const dialect = yield* dialectOf(sql, options.now)
   if (!isIdentifier(options.table)) return yield* refused("table must be 1 to 40 of a-z, 0-9 and _, no digit first")
   if (options.migrate) yield* schema.migrate(options.table)
-  const strategy = dialect.name === "sqlite" ? Writer.inTransaction(sql) : Writer.inStatements(sql)
-  const writer = yield* Writer.make(sql, { strategy, batchMax, queueMax })
-  const database: Database = { sql, writer, dialect, statements: statements.make(`"${options.table}"`, dialect) }
+  const execute = dialect.name === "sqlite" ? direct(sql) : pooled(sql)
+  const strategy = dialect.name === "sqlite" ? Writer.inTransaction(sql) : Writer.inStatements(execute)
+  const writer = yield* Writer.make(sql, { execute, strategy, batchMax, queueMax })
+  const database: Database = {
+    sql,
+    execute,
+    writer,
+    dialect,
+    statements: statements.make(`"${options.table}"`, dialect)
+  }
   return {
     claim: dialect.name === "sqlite" ? claimSqlite(database) : claimPg(database),
     ...owning(database),
@@ -83,6 +91,7 @@ const refused = (detail: string) => Effect.fail(new StoreUnavailable({ operation
 
 interface Database {
   readonly sql: SqlClient.SqlClient
+  readonly execute: Execute
   readonly writer: Writer.Writer
   readonly dialect: Dialect
   readonly statements: statements.Statements
@@ -91,9 +100,9 @@ interface Database {
 // --- claim
 
 /** Looks first, because a replay must write nothing; SQLite cannot do both in one statement. */
-const claimSqlite = ({ sql, statements, writer }: Database): Store["claim"] => {
+const claimSqlite = ({ execute, sql, statements, writer }: Database): Store["claim"] => {
   const look = (request: ClaimRequest, looks: number): Effect.Effect<ClaimReply, Failure> =>
-    Effect.flatMap(run(sql, statements.look, { id: request.id }), ([row]) => {
+    Effect.flatMap(run({ execute }, statements.look, { id: request.id }), ([row]) => {
       if (row === undefined) return put(request, looks)
       const reply = toReply(request, row)
       if (reply === undefined) return unreadable("claim")
@@ -169,7 +178,7 @@ const owning = (database: Database): Pick<Store, "complete" | "release" | "renew
   renew: (requests) => requests.length === 0 ? Effect.succeed([]) : renew(database, requests)
 })
 
-const isOne = (rows: Writer.Rows): boolean => rows.length === 1
+const isOne = (rows: Rows): boolean => rows.length === 1
 
 const complete = (database: Database, { completion, fence, id, owner }: CompleteRequest) =>
   completion._tag === "Indeterminate"
@@ -191,7 +200,7 @@ const complete = (database: Database, { completion, fence, id, owner }: Complete
     })
 
 /** One statement for all of them, outside any transaction and past the queue: a lease does not wait. */
-const renew = ({ sql, statements }: Database, requests: ReadonlyArray<RenewRequest>) => {
+const renew = (database: Database, requests: ReadonlyArray<RenewRequest>) => {
   const nameOf = (id: unknown, owner: unknown, fence: number) => `${fence} ${String(owner)} ${String(id)}`
   const given = new Map(requests.map((request) => [nameOf(request.id, request.owner, request.fence), request]))
   const values = Array.from(given.values(), ({ fence, id, leaseMillis, owner }): Values => ({
@@ -200,10 +209,10 @@ const renew = ({ sql, statements }: Database, requests: ReadonlyArray<RenewReque
     fence,
     lease: Math.ceil(leaseMillis)
   }))
-  const { many, names } = statements.renew
+  const { many, names } = database.statements.renew
   return unavailable(
     "renew",
-    Effect.map(outside(sql, run(sql, many, { rows: encodeRows(names, values) })), (rows) => {
+    Effect.map(outside(database.sql, run(database, many, { rows: encodeRows(names, values) })), (rows) => {
       const renewed = new Set(rows.map((row) => nameOf(row["id"], row["owner"], integer(row["fence"]))))
       return requests.map((request) => renewed.has(nameOf(request.id, request.owner, request.fence)))
     })
@@ -228,10 +237,10 @@ const submit = ({ dialect, writer }: Database, pair: statements.Pair, values: Va
 // --- what an operator does
 
 const operating = (database: Database): Pick<Store, "evict" | "inspect" | "list" | "resolve" | "sweep"> => {
-  const { sql, statements } = database
+  const { statements } = database
   return {
     resolve: (request) =>
-      unavailable("resolve", Effect.map(run(sql, statements.resolve, toResolution(request)), isOne)),
+      unavailable("resolve", Effect.map(run(database, statements.resolve, toResolution(request)), isOne)),
     inspect: (id) => unavailable("inspect", inspect(database, id)),
     list: (request) =>
       isLimit(request.limit, listLimitMax)
@@ -240,7 +249,7 @@ const operating = (database: Database): Pick<Store, "evict" | "inspect" | "list"
     evict: (id, { force }) => unavailable("evict", evict(database, id, force)),
     sweep: ({ limit }) =>
       isLimit(limit, sweepLimitMax)
-        ? unavailable("sweep", Effect.map(run(sql, statements.sweep, { limit }), (rows) => rows.length))
+        ? unavailable("sweep", Effect.map(run(database, statements.sweep, { limit }), (rows) => rows.length))
         : limitExceeded("sweep", sweepLimitMax)
   }
 }
@@ -254,8 +263,8 @@ const toResolution = (request: ResolveRequest): Values => ({
   ttl: Math.ceil(request.ttlMillis)
 })
 
-const inspect = Effect.fnUntraced(function*({ sql, statements }: Database, id: RecordId) {
-  const [row] = yield* run(sql, statements.inspect, { id: id.id })
+const inspect = Effect.fnUntraced(function*({ execute, statements }: Database, id: RecordId) {
+  const [row] = yield* run({ execute }, statements.inspect, { id: id.id })
   const now = integer(row?.["now"])
   if (row === undefined || Number.isNaN(now)) return yield* unreadable("inspect")
   if (row["id"] === null) return { record: undefined, now }
@@ -263,7 +272,7 @@ const inspect = Effect.fnUntraced(function*({ sql, statements }: Database, id: R
   return record === undefined ? yield* unreadable("inspect") : { record, now }
 })
 
-const list = Effect.fnUntraced(function*({ sql, statements }: Database, request: ListRequest) {
+const list = Effect.fnUntraced(function*({ execute, statements }: Database, request: ListRequest) {
   const { after, limit, operation, state, stuck, tenant } = request
   const statement = statements.list({
     after: after !== undefined,
@@ -273,7 +282,7 @@ const list = Effect.fnUntraced(function*({ sql, statements }: Database, request:
     stuck: stuck === true
   })
   const from = tenant === undefined ? null : idPrefix(tenant, operation)
-  const rows = yield* run(sql, statement, {
+  const rows = yield* run({ execute }, statement, {
     after: after ?? null,
     from,
     // Behind every character that an id can have.
@@ -286,18 +295,17 @@ const list = Effect.fnUntraced(function*({ sql, statements }: Database, request:
   return records.length === rows.length ? records : yield* unreadable("list")
 })
 
-const evict = Effect.fnUntraced(function*({ sql, statements }: Database, { id }: RecordId, force: boolean) {
-  const evicted = yield* run(sql, statements.evict, { id, force: force ? 1 : 0 })
+const evict = Effect.fnUntraced(function*({ execute, statements }: Database, { id }: RecordId, force: boolean) {
+  const evicted = yield* run({ execute }, statements.evict, { id, force: force ? 1 : 0 })
   if (evicted.length > 0) return "Evicted"
-  const left = yield* run(sql, statements.exists, { id })
+  const left = yield* run({ execute }, statements.exists, { id })
   return left.length > 0 ? "Held" : "Absent"
 })
 
 // --- statements and transactions
 
-// The columns are ours: names are not transformed.
-const run = (sql: SqlClient.SqlClient, { bind, text }: Statement, values: Values) =>
-  sql.unsafe<Row>(text, bind(values)).withoutTransform
+const run = ({ execute }: Pick<Database, "execute">, { bind, text }: Statement, values: Values) =>
+  execute(text, bind(values))
 
 const unavailable = <A, R>(operation: string, self: Effect.Effect<A, Failure, R>) =>
   Effect.mapError(self, (failure) => toUnavailable(operation, failure))
