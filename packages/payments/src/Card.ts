@@ -67,8 +67,9 @@ export interface Finding {
  * ```ts
  * import { Card } from "effect-payments"
  *
- * Card.findPans("paid with 4111-1111-1111-1111, ref 1760000000123")
- * // => [{ start: 10, end: 29, brand: "visa" }]
+ * const text = "paid with 4111-1111-1111-1111, ref 1760000000123"
+ *
+ * Card.findPans(text) // => [{ start: 10, end: 29, brand: "visa" }]
  * ```
  *
  * @category detection

@@ -14,8 +14,11 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import * as Card from "./Card.ts"
 import * as Decline from "./Decline.ts"
 
 /**
@@ -132,7 +135,7 @@ export class GatewayUnavailable extends Schema.TaggedError<GatewayUnavailable>()
 /**
  * The issuer or the processor said no. `code` is the masked code of the decline table, `advice` what to tell the payer;
  * neither says that a card is lost, stolen or suspected of fraud. `processorCode` is for the merchant's eyes: it is
- * redacted in logs and must not be sent to the payer.
+ * redacted in logs, but the encoded error holds it. To a payer send {@link forPayer}.
  *
  * @category reasons
  * @since 0.1.0
@@ -361,6 +364,150 @@ export const dispositionOf = (error: unknown): Disposition => {
  */
 export const isRetriable = (error: HasDisposition): boolean =>
   error.disposition === "NotExecuted" || (error.disposition === "Unknown" && error.repeatable === true)
+
+/**
+ * What {@link fromDecline} needs: whose code, the code, and where they apply the challenge that the payer has to pass, how
+ * long the processor wants us to wait, and the HTTP status.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface DeclineOptions {
+  readonly processor: Decline.Processor | (string & {})
+  readonly code: string
+  readonly challenge?: Challenge | undefined
+  readonly retryAfter?: Duration.Duration | undefined
+  readonly status?: number | undefined
+}
+
+/**
+ * The error to raise for a processor's decline code.
+ *
+ * **Details**
+ *
+ * - a refusal becomes `CardDeclined` or `InsufficientFunds`, with the advice and the key of the table;
+ * - a code for lost, stolen, restricted or suspected cards becomes the same `CardDeclined` as a refusal without a reason;
+ * - "authenticate first" becomes `AuthenticationRequired` where a challenge is given, else `CardDeclined` with that advice;
+ * - a rate limit becomes `RateLimited`, a fault of the merchant `InvalidRequest`;
+ * - where no verdict reached us, or an earlier payment may have happened, or a part was approved: `GatewayFault`, whose
+ *   outcome is unknown and has to be looked up;
+ * - an unknown code or processor is a refusal without a reason.
+ *
+ * The code itself travels redacted, at most 64 characters of it, and not at all where it holds a card number.
+ *
+ * **Gotchas**
+ *
+ * `nextKey` of the error speaks of the payer's next attempt. Whether the merchant may try the same card again says
+ * `Decline.lookup`, whose `nextKey` and `reattempt` are not masked.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import { PaymentError } from "effect-payments"
+ *
+ * const error = PaymentError.fromDecline({ processor: "stripe:decline_code", code: "expired_card" })
+ *
+ * error.message // => "the card was declined (ExpiredCard); advice for the payer: UpdateCard"
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromDecline = (options: DeclineOptions): PaymentError => make(reasonOf(options))
+
+const reasonOf = (options: DeclineOptions): Reason => {
+  const row = Option.getOrUndefined(Decline.lookup(options.processor, options.code))
+  switch (row?.reason) {
+    case "InsufficientFunds":
+      return new InsufficientFunds({ advice: row.advice, nextKey: row.nextKey })
+    case "AuthenticationRequired":
+      return options.challenge === undefined
+        ? declined(row, options.code)
+        : new AuthenticationRequired({ challenge: options.challenge })
+    case "RateLimited":
+      return new RateLimited({
+        by: "gateway",
+        ...options.retryAfter === undefined ? {} : { retryAfter: options.retryAfter }
+      })
+    case "GatewayFault":
+      return new GatewayFault(options.status === undefined ? {} : { status: options.status })
+    case "InvalidRequest":
+      return new InvalidRequest({ code: row.kind.replace(/(?!^)[A-Z]/g, (letter) => `_${letter}`).toLowerCase() })
+    default:
+      return declined(row, options.code)
+  }
+}
+
+const declined = (row: Decline.Decline | undefined, processorCode: string): CardDeclined => {
+  const shown = row === undefined || row.masked ? Decline.generic : row
+  return new CardDeclined({
+    code: shown.publicCode,
+    advice: shown.advice,
+    nextKey: shown.nextKey,
+    ...Card.containsPan(processorCode) ? {} : { processorCode: Redacted.make(processorCode.slice(0, 64)) }
+  })
+}
+
+/**
+ * What a payer may be shown.
+ *
+ * @category payer
+ * @since 0.1.0
+ */
+export interface PayerMessage {
+  readonly code: Decline.PublicCode
+  readonly advice: Decline.Advice
+  readonly text: string
+}
+
+/**
+ * What to tell the payer about an error: a code, an advice and its text, and nothing else of it. Safe to send as it is.
+ *
+ * **Details**
+ *
+ * A payment that was blocked by a fraud rule looks like a refusal without a reason. An unknown outcome is "being
+ * processed": the payer must not pay again.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import { PaymentError } from "effect-payments"
+ *
+ * const stolen = PaymentError.fromDecline({ processor: "stripe:decline_code", code: "stolen_card" })
+ *
+ * const { advice, code, text } = PaymentError.forPayer(stolen)
+ *
+ * code // => "CardDeclined"
+ * advice // => "TryAnotherMethod"
+ * text // => "Your payment could not be completed. Please use another payment method."
+ * ```
+ *
+ * @category payer
+ * @since 0.1.0
+ */
+export const forPayer = (error: PaymentError, texts: Decline.Texts = Decline.english): PayerMessage => {
+  const { advice, code } = publicOf(error.reason)
+  return { code, advice, text: Decline.payerText(advice, texts) }
+}
+
+const publicOf = (reason: Reason): Pick<PayerMessage, "code" | "advice"> => {
+  switch (reason._tag) {
+    case "CardDeclined":
+      return reason
+    case "InsufficientFunds":
+      return { code: "InsufficientFunds", advice: reason.advice }
+    case "AuthenticationRequired":
+      return { code: "AuthenticationRequired", advice: "Authenticate" }
+    case "FraudBlocked":
+      return { code: Decline.generic.publicCode, advice: Decline.generic.advice }
+    case "InvalidRequest":
+      return { code: "PaymentUnavailable", advice: "ContactMerchant" }
+    default:
+      return reason.disposition === "NotExecuted"
+        ? { code: "PaymentUnavailable", advice: "TryLater" }
+        : { code: "PaymentPending", advice: "Wait" }
+  }
+}
 
 const unavailable: Record<Origin, string> = {
   gateway: "the gateway is unavailable",
