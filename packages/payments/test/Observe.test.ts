@@ -4,7 +4,7 @@ import { AuditLog, Idempotency, Observe, PaymentError, Resilience } from "effect
 import { TestClock } from "effect/testing"
 
 const declined = PaymentError.make(
-  new PaymentError.CardDeclined({ code: "generic_decline", advice: "TryAnotherMethod", nextKey: "new" })
+  new PaymentError.CardDeclined({ code: "CardDeclined", advice: "TryAnotherMethod", nextKey: "new" })
 )
 const unsent = PaymentError.make(new PaymentError.NetworkError({ sent: false }))
 const timedOut = PaymentError.make(new PaymentError.GatewayTimeout({}))

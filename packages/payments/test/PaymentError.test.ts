@@ -9,7 +9,7 @@ const cases: ReadonlyArray<readonly [PaymentError.Reason, PaymentError.Dispositi
   [new PaymentError.RateLimited({ by: "gateway", retryAfter: soon }), "NotExecuted"],
   [new PaymentError.GatewayUnavailable({ by: "circuitBreaker" }), "NotExecuted"],
   [
-    new PaymentError.CardDeclined({ code: "card_declined", advice: "TryAnotherMethod", nextKey: "new" }),
+    new PaymentError.CardDeclined({ code: "CardDeclined", advice: "TryAnotherMethod", nextKey: "new" }),
     "Refused"
   ],
   [new PaymentError.InsufficientFunds({ advice: "TryAnotherMethod", nextKey: "new" }), "Refused"],
@@ -73,7 +73,7 @@ describe("PaymentError", () => {
   it("shows the processor's code to nobody by accident", () => {
     const error = PaymentError.make(
       new PaymentError.CardDeclined({
-        code: "card_declined",
+        code: "CardDeclined",
         advice: "TryAnotherMethod",
         nextKey: "none",
         processorCode: Redacted.make("stolen_card")

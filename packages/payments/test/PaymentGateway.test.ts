@@ -407,7 +407,7 @@ describe("PaymentGateway.failover", () => {
     }))
 
   const declined = PaymentError.make(
-    new PaymentError.CardDeclined({ code: "card_declined", advice: "TryAnotherMethod", nextKey: "new" })
+    new PaymentError.CardDeclined({ code: "CardDeclined", advice: "TryAnotherMethod", nextKey: "new" })
   )
   const answers = {
     Happened: (name: string) => Effect.succeed(PaymentGateway.happened(transaction(name))),

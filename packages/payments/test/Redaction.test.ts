@@ -183,7 +183,7 @@ describe("scrubUnknown", () => {
 
   it("keeps what is redacted redacted", () => {
     const declined = new PaymentError.CardDeclined({
-      code: "do_not_honor",
+      code: "CardDeclined",
       advice: "TryAnotherMethod",
       nextKey: "new",
       processorCode: Redacted.make("05")
