@@ -39,7 +39,7 @@ import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
-import { IdempotencyStore, type StoreUnavailable } from "./IdempotencyStore.ts"
+import type { IdempotencyStore, StoreUnavailable } from "./IdempotencyStore.ts"
 import type { Call, ResolveContext as Context_ } from "./internal/idempotency/call.ts"
 import { codecOf } from "./internal/idempotency/canonical.ts"
 import * as engine from "./internal/idempotency/engine.ts"
@@ -56,7 +56,7 @@ import type {
   TimeoutMustBeInsideIdempotent
 } from "./internal/stack/markers.ts"
 import { ReadOnly } from "./internal/stack/readOnly.ts"
-import { type HasDisposition, PaymentError } from "./PaymentError.ts"
+import type { HasDisposition, PaymentError } from "./PaymentError.ts"
 import * as PaymentGateway from "./PaymentGateway.ts"
 
 /**

@@ -1,6 +1,6 @@
 import { NodeCrypto } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Context, Deferred, Duration, Effect, Equal, Exit, Fiber, Layer, Schema } from "effect"
+import { Cause, Deferred, Effect, Equal, Exit, Fiber, Layer, Schema } from "effect"
 import { Idempotency, IdempotencyStore, Money, PaymentError } from "effect-payments"
 import { TestClock } from "effect/testing"
 
@@ -129,4 +129,3 @@ describe("Idempotency.idempotent", () => {
       assert.strictEqual(state.runs, 1)
     }).pipe(Effect.provide(layer)))
 })
-void Context, void Duration

@@ -10,7 +10,6 @@ import * as Schema from "effect/Schema"
 export type Fault = "not encodable" | "not a finite number" | "a lone surrogate" | "nested too deep" | "too large"
 
 const depthMax = 64
-const nodesMax = 1_000_000
 
 /** @internal Turns values of one schema into canonical text, and back from stored text. Made once per schema. */
 export interface Codec {
@@ -44,10 +43,12 @@ const makeCodec = (schema: Schema.Codec<unknown, unknown>): Codec => {
     canonical: (value, limitBytes) => {
       const encoded = attempt(() => encode(value))
       if (Result.isFailure(encoded)) return Result.fail(encoded.failure)
-      const kind = inspect(encoded.success)
-      if (kind === "json") return canonicalize(encoded.success, limitBytes)
-      if (kind !== "other") return Result.fail(kind)
-      return Result.flatMap(attempt(() => encodeJson(value)), (value) => canonicalize(value, limitBytes))
+      const state = new WriteState(limitBytes)
+      const text = write(encoded.success, 0, state)
+      if (state.fault !== undefined) return Result.fail(state.fault)
+      return state.isJson
+        ? bounded(text, limitBytes)
+        : Result.flatMap(attempt(() => encodeJson(value)), (value) => canonicalize(value, limitBytes))
     },
     store: (value, limitBytes) =>
       Result.flatMap(
@@ -58,78 +59,55 @@ const makeCodec = (schema: Schema.Codec<unknown, unknown>): Codec => {
   }
 }
 
-// "other": bigint, Date, bytes and the like, which the schema's JSON codec turns into JSON. A number that is not finite
-// has no JSON form at all.
-const inspect = (value: unknown): "json" | "other" | Fault => {
-  const pending: Array<unknown> = [value]
-  let kind: "json" | "other" = "json"
-  for (let seen = 0; pending.length > 0; seen++) {
-    if (seen > nodesMax) return "too large"
-    const next = pending.pop()
-    switch (typeof next) {
-      case "string":
-      case "boolean":
-      case "undefined":
-        break
-      case "number":
-        if (!Number.isFinite(next)) return "not a finite number"
-        break
-      case "object":
-        if (next === null) break
-        if (Array.isArray(next)) {
-          for (const item of next) pending.push(item)
-        } else if (isPlain(next)) {
-          for (const key in next) pending.push((next as Readonly<Record<string, unknown>>)[key])
-        } else kind = "other"
-        break
-      default:
-        kind = "other"
-    }
-  }
-  return kind
-}
-
-const isPlain = (value: object): boolean => {
-  const prototype = Object.getPrototypeOf(value) as unknown
-  return prototype === Object.prototype || prototype === null
-}
-
 /** @internal Canonical JSON of a JSON value: `undefined` members are left out, -0 is 0. */
 export const canonicalize = (value: unknown, limitBytes: number): Result.Result<string, Fault> => {
-  const state: WriteState = { fault: undefined }
+  const state = new WriteState(limitBytes)
   const text = write(value, 0, state)
-  return state.fault === undefined ? bounded(text, limitBytes) : Result.fail(state.fault)
+  if (state.fault !== undefined) return Result.fail(state.fault)
+  return state.isJson ? bounded(text, limitBytes) : Result.fail("not encodable")
 }
 
-interface WriteState {
-  fault: Fault | undefined
+class WriteState {
+  fault: Fault | undefined = undefined
+  /** False once a bigint, Date, bytes or the like was met, which only the schema's JSON codec turns into JSON. */
+  isJson = true
+  /** Of the bound, counted roughly: what is far too large is not written out first. */
+  left: number
+  constructor(limitBytes: number) {
+    this.left = limitBytes
+  }
 }
 
 const write = (value: unknown, depth: number, state: WriteState): string => {
+  if (--state.left < 0) state.fault = "too large"
+  if (state.fault !== undefined) return ""
   switch (typeof value) {
     case "string":
-      if (!value.isWellFormed()) state.fault = "a lone surrogate"
-      return JSON.stringify(value)
+      return quote(value, state)
     case "number":
+      // No JSON form, and no codec gives it one that differs from a string's.
       if (!Number.isFinite(value)) state.fault = "not a finite number"
       return value === 0 ? "0" : String(value)
     case "boolean":
       return value ? "true" : "false"
+    case "undefined":
+      return "null"
     case "object":
       if (value === null) return "null"
       if (depth === depthMax) {
         state.fault = "nested too deep"
         return ""
       }
-      return Array.isArray(value)
-        ? `[${value.map((item) => item === undefined ? "null" : write(item, depth + 1, state)).join(",")}]`
-        : writeObject(value as Readonly<Record<string, unknown>>, depth, state)
-    case "undefined":
-      return "null"
-    default:
-      state.fault = "not encodable"
-      return ""
+      if (Array.isArray(value)) return `[${value.map((item) => write(item, depth + 1, state)).join(",")}]`
+      if (isPlain(value)) return writeObject(value as Readonly<Record<string, unknown>>, depth, state)
   }
+  state.isJson = false
+  return ""
+}
+
+const isPlain = (value: object): boolean => {
+  const prototype = Object.getPrototypeOf(value) as unknown
+  return prototype === Object.prototype || prototype === null
 }
 
 // Sorted by UTF-16 code units (RFC 8785, section 3.2.3), which is what sort() does.
@@ -138,10 +116,20 @@ const writeObject = (value: Readonly<Record<string, unknown>>, depth: number, st
   for (const key of Object.keys(value).sort()) {
     const item = value[key]
     if (item === undefined) continue
-    if (!key.isWellFormed()) state.fault = "a lone surrogate"
-    text += `${text.length === 1 ? "" : ","}${JSON.stringify(key)}:${write(item, depth + 1, state)}`
+    text += `${text.length === 1 ? "" : ","}${quote(key, state)}:${write(item, depth + 1, state)}`
   }
   return `${text}}`
+}
+
+// Most strings need no escape, and then the quotes are all.
+// oxlint-disable-next-line no-control-regex
+const escaped = /[\u0000-\u001f"\\\ud800-\udfff]/
+
+const quote = (text: string, state: WriteState): string => {
+  state.left -= text.length
+  if (!escaped.test(text)) return `"${text}"`
+  if (!text.isWellFormed()) state.fault = "a lone surrogate"
+  return JSON.stringify(text)
 }
 
 // A UTF-16 unit is at most three bytes of UTF-8: counted exactly only near the bound.

@@ -52,128 +52,125 @@ export const make: Effect.Effect<
   const digest = yield* Digest.Digest
   const scope = yield* Effect.scope
   const random = yield* SecureRandom.SecureRandom
-  const engineId = Hex.encode(yield* random.randomBytes(12))
+  const id = Hex.encode(yield* random.randomBytes(12))
   const leases = yield* Leases.make(store, yield* Clock.Clock, scope)
-  const live = new Map<string, Entry>()
-  // Owners whose claim got no answer: the next local claim of the same record asks under the same name.
-  const ghosts = new Map<string, { readonly owner: string; readonly until: number }>()
-  let claims = 0
+  return new EngineImpl(id, store, digest, scope, leases)
+})
 
-  const ownerOf = (id: string): string => {
-    const ghost = ghosts.size === 0 ? undefined : ghosts.get(id)
-    if (ghost !== undefined) {
-      ghosts.delete(id)
-      if (leases.nowMillis() < ghost.until) return ghost.owner
-    }
-    return `${engineId}.${claims++}`
+class EngineImpl implements Engine, Shared {
+  readonly store: IdempotencyStore["Service"]
+  readonly digest: Digest.Digest["Service"]
+  readonly scope: Scope.Scope
+  readonly leases: Leases.Leases
+  private readonly engineId: string
+  private readonly live = new Map<string, Entry>()
+  /** Owners whose claim got no answer: the next local claim of the same record asks under the same name. */
+  private readonly ghosts = new Map<string, { readonly owner: string; readonly until: number }>()
+  private claims = 0
+
+  constructor(
+    engineId: string,
+    store: IdempotencyStore["Service"],
+    digest: Digest.Digest["Service"],
+    scope: Scope.Scope,
+    leases: Leases.Leases
+  ) {
+    this.engineId = engineId
+    this.store = store
+    this.digest = digest
+    this.scope = scope
+    this.leases = leases
   }
 
-  const forget = (entry: Entry): void => {
-    leases.drop(entry)
-    if (live.get(entry.id.id) === entry) live.delete(entry.id.id)
-  }
-
-  const settle = (entry: Entry, exit: Exit.Exit<unknown, unknown>, how: How): void => {
-    if (entry.settled !== undefined) return
-    forget(entry)
-    entry.settle({ exit, how, fence: entry.fence, attempt: entry.attempt })
-  }
-
-  const abandon = (entry: Entry): void => {
-    forget(entry)
-    entry.settle("abandoned")
-  }
-
-  const shared: Shared = { store, digest, scope, leases, settle }
-
-  const refuse = (call: Call, caller: AnyFiber, reason: IdempotencyError["reason"]): Answer => {
-    countError(call, caller, reason._tag)
-    return Effect.fail(new IdempotencyError({ reason }))
-  }
-
-  const reply = (call: Call, caller: AnyFiber, answered: Answered): Answer => {
-    count(call, caller, answered)
-    return call.project(answered)
-  }
-
-  const run = (call: Call, caller: AnyFiber): Answer => {
-    const canonical = call.payloadCodec.canonical(call.payload, call.payloadLimitBytes)
-    if (Result.isFailure(canonical)) return refuse(call, caller, new PayloadInvalid({ detail: canonical.failure }))
-    return Effect.flatMap(
-      digest.digestHex(Digest.sha256, encode(canonical.success)),
-      (hex) => begin(call, caller, `v1:${hex}`)
+  run(call: Call, caller: AnyFiber): Answer {
+    const { transactions } = this.store
+    return transactions === undefined ? this.fingerprint(call, caller) : Effect.flatMap(
+      transactions.isInside,
+      (isInside) => isInside ? this.refuse(call, caller, new InsideTransaction({})) : this.fingerprint(call, caller)
     )
   }
 
-  const begin = (call: Call, caller: AnyFiber, fingerprint: string): Answer => {
-    const entry = live.get(call.id.id)
-    if (entry === undefined) return lead(call, caller, fingerprint)
-    if (entry.fingerprint !== fingerprint) return refuse(call, caller, new KeyConflict({}))
-    if (entry.phase !== "claiming") return follow(entry, call, caller, fingerprint)
+  private fingerprint(call: Call, caller: AnyFiber): Answer {
+    const canonical = call.payloadCodec.canonical(call.payload, call.payloadLimitBytes)
+    if (Result.isFailure(canonical)) {
+      return this.refuse(call, caller, new PayloadInvalid({ detail: canonical.failure }))
+    }
+    return Effect.flatMap(
+      this.digest.digestHex(Digest.sha256, encode(canonical.success)),
+      (hex) => this.begin(call, caller, `v1:${hex}`)
+    )
+  }
+
+  private begin(call: Call, caller: AnyFiber, fingerprint: string): Answer {
+    const entry = this.live.get(call.id.id)
+    if (entry === undefined) return this.lead(call, caller, fingerprint)
+    if (entry.fingerprint !== fingerprint) return this.refuse(call, caller, new KeyConflict({}))
+    if (entry.phase !== "claiming") return this.follow(entry, call, caller, fingerprint)
     // Whether it is in flight or finished is known as soon as the claim is answered.
     return Effect.flatMap(
       untilTrue(entry, () => entry.settled !== undefined || entry.phase !== "claiming"),
-      () => follow(entry, call, caller, fingerprint)
+      () => this.follow(entry, call, caller, fingerprint)
     )
   }
 
   // --- the first local caller
 
-  const lead = (call: Call, caller: AnyFiber, fingerprint: string): Answer => {
-    if (scope.state._tag === "Closed") return Effect.interrupt
-    const { id, key, scope: keyScope } = call.id
-    const entry = new Entry(call.id, fingerprint, ownerOf(id), call.leaseMillis)
-    live.set(id, entry)
+  private lead(call: Call, caller: AnyFiber, fingerprint: string): Answer {
+    if (this.scope.state._tag === "Closed") return Effect.interrupt
+    const { id, key, scope } = call.id
+    const entry = new Entry(call.id, fingerprint, this.ownerOf(id), call.leaseMillis)
+    this.live.set(id, entry)
     const request: ClaimRequest = {
       id,
-      scope: keyScope,
+      scope,
       key,
       fingerprint,
       owner: entry.owner,
       leaseMillis: call.leaseMillis,
-      canResolve: call.resolve !== undefined || transactionsOf(call, store) !== undefined,
+      canResolve: call.resolve !== undefined || transactionsOf(call, this.store) !== undefined,
       attemptsMax: call.attemptsMax
     }
     // The first caller waits from before the work starts: it may be interrupted as soon as it has.
     return Effect.onExitPrimitive(
-      ask(entry, call, caller, request),
-      () => entry.phase === "running" && entry.settled === undefined ? leave(entry, call) : undefined
+      this.ask(entry, call, caller, request),
+      () => entry.phase === "running" && entry.settled === undefined ? this.leave(entry, call) : undefined
+    )
+  }
+
+  private ask(entry: Entry, call: Call, caller: AnyFiber, request: ClaimRequest, pollUntil?: number): Answer {
+    const sentAt = this.leases.nowMillis()
+    return Effect.flatMap(
+      Effect.onExitPrimitive(
+        // A second try under the same owner: a claim whose reply was lost recognises itself.
+        Effect.catch(this.claim(request), () => this.claim(request)),
+        (exit) =>
+          Exit.isSuccess(exit)
+            ? this.receive(entry, call, caller, request, exit.value, sentAt)
+            : this.lostClaim(entry, call, request, exit.cause)
+      ),
+      ({ now, record }) =>
+        entry.settled !== undefined || entry.phase === "running"
+          ? this.awaitSettled(entry, call, caller)
+          : this.poll(entry, call, caller, request, pollUntil ?? sentAt + call.awaitMillis, record.leaseUntil - now)
     )
   }
 
   // A store in another process may hang: it is waited for one lease.
-  const claimOnce = (request: ClaimRequest): Effect.Effect<ClaimReply, StoreUnavailable> =>
-    store.isLocal === true
-      ? store.claim(request)
-      : joinBounded(shared, store.claim(request), { operation: "claim", millis: request.leaseMillis })
-
-  const ask = (entry: Entry, call: Call, caller: AnyFiber, request: ClaimRequest, pollUntil?: number): Answer => {
-    const sentAt = leases.nowMillis()
-    return Effect.flatMap(
-      Effect.onExitPrimitive(
-        // A second try under the same owner: a claim whose reply was lost recognises itself.
-        Effect.catch(claimOnce(request), () => claimOnce(request)),
-        (exit) =>
-          Exit.isSuccess(exit)
-            ? receive(entry, call, caller, request, exit.value, sentAt)
-            : lostClaim(entry, call, request, exit.cause)
-      ),
-      ({ now, record }) => {
-        if (entry.settled !== undefined || entry.phase === "running") return awaitSettled(entry, call, caller)
-        return poll(entry, call, caller, request, pollUntil ?? sentAt + call.awaitMillis, record.leaseUntil - now)
-      }
-    )
+  private claim(request: ClaimRequest): Effect.Effect<ClaimReply, StoreUnavailable> {
+    return this.store.isLocal === true
+      ? this.store.claim(request)
+      : joinBounded(this, this.store.claim(request), { operation: "claim", millis: request.leaseMillis })
   }
 
   // Runs where the claim ends and cannot be interrupted: what is granted is started.
-  const receive = (
+  private receive(
     entry: Entry,
     call: Call,
     caller: AnyFiber,
     request: ClaimRequest,
     { now, record }: ClaimReply,
     sentAt: number
-  ): Effect.Effect<void> | undefined => {
+  ): Effect.Effect<void> | undefined {
     const decided = answer(record, request, now)
     entry.fence = record.fence
     entry.attempt = record.attempt
@@ -181,146 +178,177 @@ export const make: Effect.Effect<
       case "Granted":
       case "Resolve":
         // A claim that recognised itself is as old as its first try.
-        leases.hold(entry, sentAt - Math.max(0, call.leaseMillis - (record.leaseUntil - now)))
+        this.leases.hold(entry, sentAt - Math.max(0, call.leaseMillis - (record.leaseUntil - now)))
         entry.enter("running")
         entry.waiting++
-        return void start(shared, entry, call, caller, decided)
+        start(this, entry, call, caller, decided)
+        return undefined
       case "InFlight":
-        if (!call.awaits) settle(entry, inFlight(decided.retryAfterMillis), "replayed")
+        if (!call.awaits) this.settle(entry, inFlight(decided.retryAfterMillis), "replayed")
         return undefined
       case "Replay":
-        return void settle(entry, replayOf(call, record), "replayed")
+        this.settle(entry, replayOf(call, record), "replayed")
+        return undefined
       case "Conflict":
-        return void settle(entry, Exit.fail(new IdempotencyError({ reason: new KeyConflict({}) })), "replayed")
+        this.settle(entry, failure(new KeyConflict({})), "replayed")
+        return undefined
       case "OutcomeUnknown":
-        return Effect.map(unknownExit(shared, call), (exit) => settle(entry, exit, "replayed"))
+        return Effect.map(unknownExit(this, call), (exit) => this.settle(entry, exit, "replayed"))
       case "Parked":
         return Effect.map(
-          downstreamKey(digest, call.id, call.phase),
-          (downstreamKey) =>
-            settle(entry, Exit.fail(new IdempotencyError({ reason: new Parked({ downstreamKey }) })), "replayed")
+          downstreamKey(this.digest, call.id, call.phase),
+          (downstreamKey) => this.settle(entry, failure(new Parked({ downstreamKey })), "replayed")
         )
     }
   }
 
-  const lostClaim = (
+  private lostClaim(
     entry: Entry,
     call: Call,
     request: ClaimRequest,
     cause: Cause.Cause<StoreUnavailable>
-  ): Effect.Effect<void> | undefined => {
+  ): Effect.Effect<void> | undefined {
     const error = Cause.findErrorOption(cause)
     if (error._tag === "None") {
-      abandon(entry)
-      return Effect.asVoid(Effect.forkIn(takeBack(request, call), scope))
+      this.abandon(entry)
+      return Effect.asVoid(Effect.forkIn(this.takeBack(request, call), this.scope))
     }
-    const until = leases.nowMillis() + call.leaseMillis / 2
-    if (ghosts.size < ghostsMax) ghosts.set(entry.id.id, { owner: entry.owner, until })
-    settle(entry, Exit.fail(new IdempotencyError({ reason: error.value })), "executed")
+    const until = this.leases.nowMillis() + call.leaseMillis / 2
+    if (this.ghosts.size < ghostsMax) this.ghosts.set(entry.id.id, { owner: entry.owner, until })
+    this.settle(entry, failure(error.value), "executed")
     return undefined
   }
 
   // Gives back a claim whose answer nobody waited for.
-  const takeBack = (request: ClaimRequest, call: Call) =>
-    Effect.ignore(Effect.flatMap(store.claim(request), ({ now, record }) => {
+  private takeBack(request: ClaimRequest, call: Call): Effect.Effect<void> {
+    return Effect.ignore(Effect.flatMap(this.store.claim(request), ({ now, record }) => {
       const owned = { ...request, fence: record.fence }
       const decided = answer(record, request, now)
-      if (decided._tag === "Granted") return store.release({ ...owned, ttlMillis: call.ttlMillis })
-      return decided._tag !== "Resolve" ? Effect.void : store.complete({
+      if (decided._tag === "Granted") return this.store.release({ ...owned, ttlMillis: call.ttlMillis })
+      return decided._tag !== "Resolve" ? Effect.void : this.store.complete({
         ...owned,
         completion: { _tag: "Indeterminate", ran: false, counted: false, attemptsMax: call.attemptsMax }
       })
     }))
+  }
 
   // Another process works on it: asked again with jitter, at the latest when its lease ends, until the deadline.
-  const poll = (
+  private poll(
     entry: Entry,
     call: Call,
     caller: AnyFiber,
     request: ClaimRequest,
     until: number,
     leaseLeftMillis: number
-  ): Answer => {
-    const left = until - leases.nowMillis()
+  ): Answer {
+    const left = until - this.leases.nowMillis()
     if (left <= 0) {
-      settle(entry, inFlight(leaseLeftMillis), "replayed")
-      return awaitSettled(entry, call, caller)
+      this.settle(entry, inFlight(leaseLeftMillis), "replayed")
+      return this.awaitSettled(entry, call, caller)
     }
     entry.enter("polling")
     return Effect.flatMap(Random.next, (random) => {
       const wait = Math.min(left, Math.max(1, leaseLeftMillis), pollMinMillis + random * pollJitterMillis)
       return Effect.flatMap(
-        Effect.onInterrupt(Effect.sleep(Duration.millis(wait)), () => Effect.sync(() => abandon(entry))),
-        () => ask(entry, call, caller, request, until)
+        Effect.onInterrupt(Effect.sleep(Duration.millis(wait)), () => Effect.sync(() => this.abandon(entry))),
+        () => this.ask(entry, call, caller, request, until)
       )
     })
+  }
+
+  private ownerOf(id: string): string {
+    const ghost = this.ghosts.size === 0 ? undefined : this.ghosts.get(id)
+    if (ghost !== undefined) {
+      this.ghosts.delete(id)
+      if (this.leases.nowMillis() < ghost.until) return ghost.owner
+    }
+    return `${this.engineId}.${this.claims++}`
+  }
+
+  // --- ends
+
+  settle(entry: Entry, exit: Exit.Exit<unknown, unknown>, how: How): void {
+    if (entry.settled !== undefined) return
+    this.forget(entry)
+    entry.settle({ exit, how, fence: entry.fence, attempt: entry.attempt })
+  }
+
+  private abandon(entry: Entry): void {
+    this.forget(entry)
+    entry.settle("abandoned")
+  }
+
+  private forget(entry: Entry): void {
+    this.leases.drop(entry)
+    if (this.live.get(entry.id.id) === entry) this.live.delete(entry.id.id)
+  }
+
+  private refuse(call: Call, caller: AnyFiber, reason: IdempotencyError["reason"]): Answer {
+    countError(call, caller, reason._tag)
+    return Effect.fail(new IdempotencyError({ reason }))
+  }
+
+  private reply(call: Call, caller: AnyFiber, answered: Answered): Answer {
+    count(call, caller, answered)
+    return call.project(answered)
   }
 
   // --- waiting
 
-  const isSettled = (entry: Entry) => (): boolean => entry.settled !== undefined
+  private awaitSettled(entry: Entry, call: Call, caller: AnyFiber): Answer {
+    return entry.settled === undefined
+      ? Effect.flatMap(untilSettled(entry), () => this.replyOf(entry, call, caller))
+      : this.replyOf(entry, call, caller)
+  }
 
-  const awaitSettled = (entry: Entry, call: Call, caller: AnyFiber): Answer =>
-    entry.settled === undefined
-      ? Effect.flatMap(untilTrue(entry, isSettled(entry)), () => replyOf(entry, call, caller))
-      : replyOf(entry, call, caller)
-
-  const replyOf = (entry: Entry, call: Call, caller: AnyFiber): Answer =>
-    entry.settled === undefined || entry.settled === "abandoned"
+  private replyOf(entry: Entry, call: Call, caller: AnyFiber): Answer {
+    return entry.settled === undefined || entry.settled === "abandoned"
       ? Effect.interrupt
-      : reply(call, caller, entry.settled)
+      : this.reply(call, caller, entry.settled)
+  }
 
   // One waiter's interruption never stops the work while others wait; the last one's does, unless it is detached.
-  const leave = (entry: Entry, call: Call): Effect.Effect<void> | undefined => {
+  private leave(entry: Entry, call: Call): Effect.Effect<void> | undefined {
     entry.waiting--
     if (entry.waiting > 0 || call.detaches || entry.settled !== undefined) return undefined
     entry.isCancelled = true
     entry.fiber?.interruptUnsafe()
-    return untilTrue(entry, isSettled(entry))
+    return untilSettled(entry)
   }
 
-  const join = (entry: Entry, call: Call): Effect.Effect<void> =>
-    Effect.suspend(() => {
+  private join(entry: Entry, call: Call): Effect.Effect<void> {
+    return Effect.suspend(() => {
       entry.waiting++
       return Effect.onExitPrimitive(
-        untilTrue(entry, isSettled(entry)),
-        () => entry.settled === undefined ? leave(entry, call) : undefined
+        untilSettled(entry),
+        () => entry.settled === undefined ? this.leave(entry, call) : undefined
       )
     })
+  }
 
   // A later local caller: shares the answer of the first one, or is told that it is in flight.
-  const follow = (entry: Entry, call: Call, caller: AnyFiber, fingerprint: string): Answer => {
-    if (entry.settled === "abandoned") return begin(call, caller, fingerprint)
-    if (entry.settled !== undefined) return reply(call, caller, { ...entry.settled, how: "replayed" })
-    const leaseLeft = entry.confirmedAt + entry.leaseMillis - leases.nowMillis()
+  private follow(entry: Entry, call: Call, caller: AnyFiber, fingerprint: string): Answer {
+    if (entry.settled === "abandoned") return this.begin(call, caller, fingerprint)
+    if (entry.settled !== undefined) return this.reply(call, caller, { ...entry.settled, how: "replayed" })
+    const leaseLeft = entry.confirmedAt + entry.leaseMillis - this.leases.nowMillis()
     const busy = new InFlight({ retryAfter: Duration.millis(Math.max(1, leaseLeft)) })
-    if (!call.awaits) return refuse(call, caller, busy)
+    if (!call.awaits) return this.refuse(call, caller, busy)
+    const changed = entry.phase === "running"
+      ? this.join(entry, call)
+      : untilTrue(entry, () => entry.settled !== undefined || entry.phase === "running")
     return Effect.timeoutOrElse(
-      entry.phase === "running"
-        ? Effect.flatMap(join(entry, call), () => follow(entry, call, caller, fingerprint))
-        : Effect.flatMap(
-          untilTrue(entry, () => entry.settled !== undefined || entry.phase === "running"),
-          () => follow(entry, call, caller, fingerprint)
-        ),
-      { duration: Duration.millis(call.awaitMillis), orElse: () => refuse(call, caller, busy) }
+      Effect.flatMap(changed, () => this.follow(entry, call, caller, fingerprint)),
+      { duration: Duration.millis(call.awaitMillis), orElse: () => this.refuse(call, caller, busy) }
     )
   }
+}
 
-  const { transactions } = store
-  return {
-    store,
-    run: transactions === undefined ? run : (call, caller) =>
-      Effect.flatMap(
-        transactions.isInside,
-        (isInside) => isInside ? refuse(call, caller, new InsideTransaction({})) : run(call, caller)
-      )
-  }
-})
+const failure = (reason: IdempotencyError["reason"]) => Exit.fail(new IdempotencyError({ reason }))
+
+const untilSettled = (entry: Entry): Effect.Effect<void> => untilTrue(entry, () => entry.settled !== undefined)
 
 const inFlight = (retryAfterMillis: number) =>
-  Exit.fail(
-    new IdempotencyError({ reason: new InFlight({ retryAfter: Duration.millis(Math.max(1, retryAfterMillis)) }) })
-  )
+  failure(new InFlight({ retryAfter: Duration.millis(Math.max(1, retryAfterMillis)) }))
 
 const untilTrue = (entry: Entry, isTrue: () => boolean): Effect.Effect<void> =>
   Effect.callback<void>((resume) => {

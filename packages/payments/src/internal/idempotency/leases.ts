@@ -10,7 +10,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import type { IdempotencyStore } from "../../IdempotencyStore.ts"
 import type { Entry } from "./entry.ts"
 
@@ -25,95 +25,118 @@ export interface Leases {
 }
 
 /** @internal */
-export const make = Effect.fnUntraced(function*(
+export const make = (
   store: IdempotencyStore["Service"],
   clock: Clock.Clock,
   scope: Scope.Scope
-) {
-  const held = new Set<Entry>()
-  const woken = Latch.makeUnsafe(false)
-  let wakeAt = Number.POSITIVE_INFINITY
-  const nowMillis = (): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+): Effect.Effect<Leases> => {
+  const leases = new LeasesImpl(store, clock, scope)
+  return Effect.as(Effect.forkIn(leases.keep, scope), leases)
+}
 
-  const wakeBy = (at: number): void => {
-    if (at >= wakeAt) return
-    wakeAt = at
-    woken.openUnsafe()
+class LeasesImpl implements Leases {
+  private readonly store: IdempotencyStore["Service"]
+  private readonly clock: Clock.Clock
+  private readonly scope: Scope.Scope
+  private readonly held = new Set<Entry>()
+  private readonly woken = Latch.makeUnsafe(false)
+  private wakeAt = Number.POSITIVE_INFINITY
+
+  constructor(store: IdempotencyStore["Service"], clock: Clock.Clock, scope: Scope.Scope) {
+    this.store = store
+    this.clock = clock
+    this.scope = scope
   }
 
-  const lose = (entry: Entry): void => {
-    held.delete(entry)
-    entry.lose()
+  nowMillis(): number {
+    return Number(this.clock.monotonicTimeNanosUnsafe()) / 1e6
   }
 
-  // Runs apart from the loop, so that a store that hangs does not keep the loop from fencing.
-  const renew = (due: ReadonlyArray<Entry>, sentAt: number) => {
-    const shortest = Math.min(...due.map((entry) => entry.confirmedAt + entry.leaseMillis - sentAt))
-    return store.renew(due.map((entry) => ({
-      ...entry.id,
-      owner: entry.owner,
-      fence: entry.fence,
-      leaseMillis: entry.leaseMillis
-    }))).pipe(
-      Effect.timeout(Duration.millis(Math.max(1, shortest))),
-      Effect.exit,
-      Effect.map((exit) => {
-        due.forEach((entry, i) => {
-          entry.isRenewing = false
-          if (!held.has(entry)) return
-          if (Exit.isSuccess(exit) && exit.value[i] !== true) return lose(entry)
-          if (Exit.isSuccess(exit)) entry.confirmedAt = sentAt
-          // A store that failed is asked again soon: a lease lasts for several tries.
-          entry.renewAt = Exit.isSuccess(exit) ? sentAt + entry.leaseMillis / 3 : nowMillis() + entry.leaseMillis / 12
-          wakeBy(entry.renewAt)
-        })
-      })
+  hold(entry: Entry, confirmedAt: number): void {
+    entry.confirmedAt = confirmedAt
+    entry.renewAt = confirmedAt + entry.leaseMillis / 3
+    this.held.add(entry)
+    this.wakeBy(entry.renewAt)
+  }
+
+  drop(entry: Entry): void {
+    this.held.delete(entry)
+  }
+
+  isLive(entry: Entry): boolean {
+    return !entry.isLost && this.nowMillis() < entry.confirmedAt + entry.leaseMillis
+  }
+
+  get keep(): Effect.Effect<never> {
+    return Effect.forever(
+      Effect.flatMap(this.sleepUntilDue, () => this.nowMillis() >= this.wakeAt ? this.tick : Effect.void)
     )
   }
 
-  const tick = Effect.suspend(() => {
-    const now = nowMillis()
+  private wakeBy(at: number): void {
+    if (at >= this.wakeAt) return
+    this.wakeAt = at
+    this.woken.openUnsafe()
+  }
+
+  private readonly sleepUntilDue: Effect.Effect<void> = Effect.suspend(() => {
+    this.woken.closeUnsafe()
+    if (this.wakeAt === Number.POSITIVE_INFINITY) return this.woken.await
+    const left = this.wakeAt - this.nowMillis()
+    return left <= 0 ? Effect.void : Effect.raceFirst(Effect.sleep(Duration.millis(left)), this.woken.await)
+  })
+
+  private readonly tick: Effect.Effect<void> = Effect.suspend(() => {
+    const now = this.nowMillis()
     const due: Array<Entry> = []
-    wakeAt = Number.POSITIVE_INFINITY
-    for (const entry of held) {
+    this.wakeAt = Number.POSITIVE_INFINITY
+    for (const entry of this.held) {
       const end = entry.confirmedAt + entry.leaseMillis
       if (now >= end) {
-        lose(entry)
+        this.lose(entry)
         continue
       }
       if (!entry.isRenewing && now >= entry.renewAt) {
         entry.isRenewing = true
         due.push(entry)
       }
-      wakeBy(entry.isRenewing ? end : Math.min(end, entry.renewAt))
+      this.wakeBy(entry.isRenewing ? end : Math.min(end, entry.renewAt))
     }
-    return due.length === 0 ? Effect.void : Effect.asVoid(Effect.forkIn(renew(due, now), scope))
+    return due.length === 0 ? Effect.void : Effect.asVoid(Effect.forkIn(this.renew(due, now), this.scope))
   })
 
-  const sleepUntilDue = Effect.suspend(() => {
-    woken.closeUnsafe()
-    const left = wakeAt - nowMillis()
-    if (left === Number.POSITIVE_INFINITY) return woken.await
-    return left <= 0 ? Effect.void : Effect.raceFirst(Effect.sleep(Duration.millis(left)), woken.await)
-  })
-
-  yield* Effect.forkIn(
-    Effect.forever(Effect.flatMap(sleepUntilDue, () => nowMillis() >= wakeAt ? tick : Effect.void)),
-    scope
-  )
-
-  const leases: Leases = {
-    nowMillis,
-    hold: (entry, confirmedAt) => {
-      entry.confirmedAt = confirmedAt
-      entry.renewAt = confirmedAt + entry.leaseMillis / 3
-      held.add(entry)
-      wakeBy(entry.renewAt)
-    },
-    drop: (entry) => {
-      held.delete(entry)
-    },
-    isLive: (entry) => !entry.isLost && nowMillis() < entry.confirmedAt + entry.leaseMillis
+  // Runs apart from the loop, so that a store that hangs does not keep the loop from fencing.
+  private renew(due: ReadonlyArray<Entry>, sentAt: number): Effect.Effect<void> {
+    const shortest = Math.min(...due.map((entry) => entry.confirmedAt + entry.leaseMillis - sentAt))
+    const requests = due.map((entry) => ({
+      ...entry.id,
+      owner: entry.owner,
+      fence: entry.fence,
+      leaseMillis: entry.leaseMillis
+    }))
+    return this.store.renew(requests).pipe(
+      Effect.timeout(Duration.millis(Math.max(1, shortest))),
+      Effect.exit,
+      Effect.map((exit) => {
+        due.forEach((entry, i) =>
+          this.renewed(entry, sentAt, Exit.isSuccess(exit) ? exit.value[i] === true : undefined)
+        )
+      })
+    )
   }
-  return leases
-})
+
+  /** `isOurs` is undefined when the store gave no answer: it is asked again soon, a lease lasts for several tries. */
+  private renewed(entry: Entry, sentAt: number, isOurs: boolean | undefined): void {
+    entry.isRenewing = false
+    if (!this.held.has(entry)) return
+    if (isOurs === false) return this.lose(entry)
+    if (isOurs === true) entry.confirmedAt = sentAt
+    entry.renewAt = isOurs === true ? sentAt + entry.leaseMillis / 3 : this.nowMillis() + entry.leaseMillis / 12
+    this.wakeBy(entry.renewAt)
+  }
+
+  private lose(entry: Entry): void {
+    this.held.delete(entry)
+    entry.lose()
+  }
+}
