@@ -1,9 +1,12 @@
 import { spawnSync } from "node:child_process"
 import { existsSync } from "node:fs"
 import { join } from "node:path"
-import { assert, describe, it } from "vitest"
+import { assert, describe, it, vi } from "vitest"
 import { measure, median } from "../src/measure.ts"
 import { atLeast, atMost, format, makeReport } from "../src/report.ts"
+
+// Some of the tests start a process.
+vi.setConfig({ testTimeout: 60_000 })
 
 const source = join(import.meta.dirname, "../src")
 
