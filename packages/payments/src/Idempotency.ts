@@ -300,13 +300,13 @@ export const idempotent: {
   ): <R>(
     self: Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E | IdempotencyError, Exclude<R, Provided> | R2 | Idempotency>
-  <A, E extends HasDisposition, R, P, R2 = never>(
+  <P, A, E extends HasDisposition, R, R2 = never>(
     self: Effect.Effect<A, E, R> & NoGatewayCall<R>,
-    options: Options<P, NoInfer<A>, NoInfer<E>, R2> & Transactional
+    options: Options<P, A, E, R2> & Transactional
   ): Effect.Effect<A, E | IdempotencyError, Exclude<R, Marker> | R2 | Idempotency>
-  <A, E extends HasDisposition, R, P, R2 = never>(
+  <P, A, E extends HasDisposition, R, R2 = never>(
     self: Effect.Effect<A, E, R>,
-    options: Options<P, NoInfer<A>, NoInfer<E>, R2>
+    options: Options<P, A, E, R2>
   ): Effect.Effect<A, E | IdempotencyError, Exclude<R, Provided> | R2 | Idempotency>
 } = dual(
   2,
@@ -327,9 +327,9 @@ export const idempotentWithReceipt: {
   ): <R>(
     self: Effect.Effect<A, E, R>
   ) => Effect.Effect<Receipt<A>, E | IdempotencyError, Exclude<R, Provided> | R2 | Idempotency>
-  <A, E extends HasDisposition, R, P, R2 = never>(
+  <P, A, E extends HasDisposition, R, R2 = never>(
     self: Effect.Effect<A, E, R>,
-    options: Options<P, NoInfer<A>, NoInfer<E>, R2>
+    options: Options<P, A, E, R2>
   ): Effect.Effect<Receipt<A>, E | IdempotencyError, Exclude<R, Provided> | R2 | Idempotency>
 } = dual(
   2,
