@@ -13,8 +13,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
-/** @internal */
-export class CodeUnknown extends Schema.TaggedError<CodeUnknown>()("CodeUnknown", {
+class CodeUnknown extends Schema.TaggedError<CodeUnknown>()("CodeUnknown", {
   processor: Schema.String,
   code: Schema.String
 }) {
