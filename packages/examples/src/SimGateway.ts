@@ -10,7 +10,7 @@
  * It retries nothing and has no timeout: `Resilience` does both, and knows what a retry may cost. Do not put a retrying
  * or redirect-following `HttpClient` under it. No token, key or body of an answer ends up in an error.
  */
-import { Clock, Config, Duration, Effect, Layer, Option, Redacted, Result, Schema, Stream } from "effect"
+import { Clock, Config, Duration, Effect, Layer, Option, type Redacted, Result, Schema, Stream } from "effect"
 import { Money, PaymentError, PaymentGateway } from "effect-payments"
 import {
   FetchHttpClient,
@@ -274,9 +274,13 @@ const reasonOf = Effect.fnUntraced(function*(answer: Answer): Effect.fn.Return<P
 const refusalOf = (status: number, error: typeof WireError.Type): PaymentError.Reason => {
   switch (status) {
     case 402:
-      return error.challenge === undefined
-        ? declineReason(error.code)
-        : new PaymentError.AuthenticationRequired({ challenge: error.challenge })
+      // This gateway speaks Stripe's codes. The table knows what the payer may learn, and what to do next.
+      return PaymentError.fromDecline({
+        processor: "stripe:decline_code",
+        code: error.code,
+        challenge: error.challenge,
+        status
+      }).reason
     case 400:
     case 404:
     case 413:
@@ -386,8 +390,3 @@ const certificates: ReadonlySet<string> = new Set([
 
 /** The client's own limits, minutes long: the request has left. */
 const timeouts: ReadonlySet<string> = new Set(["UND_ERR_HEADERS_TIMEOUT", "UND_ERR_BODY_TIMEOUT"])
-
-const declineReason = (code: string): PaymentError.Reason =>
-  code === "insufficient_funds"
-    ? new PaymentError.InsufficientFunds({ advice: "TryAnotherMethod", nextKey: "new" })
-    : new PaymentError.CardDeclined({ code: "card_declined", advice: "TryAnotherMethod", nextKey: "new" })

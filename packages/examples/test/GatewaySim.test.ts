@@ -327,7 +327,7 @@ describe("the process", () => {
         }))
       const [first, again, other] = yield* Effect.all([
         outcomes(7, keys),
-        outcomes(7, [...keys].reverse()),
+        outcomes(7, keys.toReversed()),
         outcomes(8, keys)
       ])
       assert.deepStrictEqual(again, first)

@@ -9,7 +9,7 @@ const token = Card.CardToken.make("tok_visa")
 const eur = (amount: string) => Money.makeUnsafe("EUR", amount)
 const sale = { token, money: eur("12.50"), capture: true }
 const key = "down:k:authorize"
-const declined = new PaymentError.CardDeclined({ code: "card_declined", advice: "TryAnotherMethod", nextKey: "new" })
+const declined = new PaymentError.CardDeclined({ code: "CardDeclined", advice: "TryAnotherMethod", nextKey: "new" })
 const amountOf = (money: Money.Money | undefined) => money === undefined ? undefined : BigDecimal.format(money.amount)
 
 const seen = (test: TestGateway.TestGateway["Service"]) =>
@@ -90,9 +90,25 @@ describe("TestGateway plans", () => {
       found: "Refused",
       again: "CardDeclined",
       chargesThen: 0
+    },
+    {
+      behaviour: TestGateway.decline("insufficient_funds"),
+      answer: { tag: "InsufficientFunds", disposition: "Refused" },
+      charges: 0,
+      found: "Refused",
+      again: "InsufficientFunds",
+      chargesThen: 0
+    },
+    {
+      behaviour: TestGateway.decline("duplicate_transaction"),
+      answer: unknown("GatewayFault"),
+      charges: 0,
+      found: "NeverHappened",
+      again: "captured",
+      chargesThen: 1
     }
   ]
-  it.effect.each(cases)("$behaviour.name", (expected) =>
+  it.effect.each(cases)("$behaviour.name: $answer.tag", (expected) =>
     Effect.gen(function*() {
       const test = yield* TestGateway.make({ plan: [expected.behaviour] })
       const charge = test.gateway.authorize(sale).pipe(withClaim("k"))

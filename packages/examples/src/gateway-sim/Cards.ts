@@ -1,5 +1,6 @@
 /**
- * The card tokens that the simulator knows. A real vault hands out tokens for cards; here each stands for an outcome.
+ * The card tokens that the simulator knows. A real vault hands out tokens for cards; here each stands for an outcome. The
+ * codes are those of Stripe's `decline_code`.
  *
  * | token | outcome |
  * |---|---|

@@ -7,6 +7,7 @@
  * | `POST /v1/authorizations/:id/capture`, `…/void` | 201 a transaction |
  * | `POST /v1/transactions/:id/refunds` | 201 a transaction |
  * | `GET /v1/operations/by-key/:key` | 200 `in_progress`, `completed` or `refused`; 404 `unknown_key` |
+ * | `GET /v1/rates/:base` | 200 exchange rates; plans name it by the key `rates` |
  * | `GET /ledger` | 200 the operations and sums |
  * | `GET /health` | 200 |
  * | `POST /admin/plan`, `POST /admin/reset` | 204 |
@@ -19,18 +20,19 @@
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import * as ByteSize from "effect/ByteSize"
-import * as Mac from "effect/crypto/Mac"
+import type * as Mac from "effect/crypto/Mac"
 import * as Effect from "effect/Effect"
 import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import * as HttpRouter from "effect/http/HttpRouter"
-import * as HttpServer from "effect/http/HttpServer"
-import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import type * as HttpServer from "effect/http/HttpServer"
+import type * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { createServer, type ServerResponse } from "node:http"
-import type { Fault } from "./Faults.ts"
+import { type Fault, isBefore } from "./Faults.ts"
+import { ratesOf } from "./Rates.ts"
 import * as Simulator from "./Simulator.ts"
 import * as Wire from "./Wire.ts"
 
@@ -105,6 +107,15 @@ const addPayments = Effect.fnUntraced(function*(
     (request) =>
       authorized(request, apiKey, Effect.flatMap(HttpRouter.params, ({ key = "" }) => lookup(simulator, key)))
   )
+  yield* router.add("GET", "/v1/rates/:base", (request) =>
+    authorized(
+      request,
+      apiKey,
+      Effect.flatMap(HttpRouter.params, ({ base = "" }) => {
+        const fault = simulator.read("rates")
+        return deliver(request, fault, isBefore(fault) ? Simulator.unprocessed : ratesOf(base))
+      })
+    ))
 })
 
 const addAdmin = Effect.fnUntraced(function*(router: HttpRouter.HttpRouter, simulator: Simulator.Simulator) {
@@ -154,7 +165,7 @@ type Read<A> = (body: A, id: string) => Omit<Simulator.Incoming, "key" | "finger
 const invalid = (code: string, field?: string): Wire.Reply =>
   Wire.failure(400, "invalid_request", code, field === undefined ? {} : { field })
 
-const toResponse = ({ body, headers, status }: Wire.Reply): HttpServerResponse.HttpServerResponse =>
+const toResponse = ({ body, headers, status }: Wire.Answer): HttpServerResponse.HttpServerResponse =>
   HttpServerResponse.jsonUnsafe(body, { status, ...headers === undefined ? {} : { headers } })
 
 const authorized = <E, R>(
@@ -199,13 +210,13 @@ const operate = Effect.fnUntraced(function*<A>(
 })
 
 const lookup = (simulator: Simulator.Simulator, key: string) => {
-  const { fault, state } = simulator.lookup(key)
+  const { fault, known } = simulator.lookup(key)
   if (fault.name === "lookup-hang") return Effect.never
   if (fault.name === "lookup-fault-500") return Effect.succeed(toResponse(broken))
-  if (state === undefined && fault.name !== "lookup-pending") {
+  if (known === undefined && fault.name !== "lookup-pending") {
     return Effect.succeed(toResponse(Wire.failure(404, "not_found", "unknown_key", { field: "key" })))
   }
-  const reply = fault.name === "lookup-pending" ? undefined : state?.reply
+  const reply = fault.name === "lookup-pending" ? undefined : known?.reply
   return Effect.succeed(HttpServerResponse.jsonUnsafe(
     reply === undefined
       ? { key, state: "in_progress" }
@@ -221,7 +232,7 @@ const broken = Wire.failure(500, "api_error", "internal")
 const deliver = (
   request: HttpServerRequest.HttpServerRequest,
   fault: Fault,
-  reply: Wire.Reply
+  reply: Wire.Answer
 ): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
   const text = (body: string, contentType = "application/json", status = 201) =>
     Effect.succeed(HttpServerResponse.text(body, { status, contentType }))

@@ -12,7 +12,7 @@ import { Books, type Refusal } from "./Books.ts"
 import { verdictOf } from "./Cards.ts"
 import { byChance, type Fault, isBefore, isForLookups, parse } from "./Faults.ts"
 import * as Webhooks from "./Webhooks.ts"
-import { failure, type Ledger, type LedgerRow, type Planned, type Reply, type Transaction } from "./Wire.ts"
+import { failure, type Ledger, type Operation, type Planned, type Reply, type Transaction } from "./Wire.ts"
 
 export interface Options {
   readonly seed: number
@@ -41,154 +41,140 @@ export interface Handled {
   readonly reply: Reply
 }
 
+/** What is known of a key. Without a reply it is in flight. */
 interface Kept {
   readonly fingerprint: string
-  reply: Reply | undefined
+  readonly reply: Reply | undefined
+}
+
+interface State {
+  readonly options: Options
+  readonly webhooks: Webhooks.Webhooks
+  readonly kept: Map<string, Kept>
+  readonly attempts: Map<string, number>
+  readonly lookups: Map<string, number>
+  readonly rows: Array<Operation>
+  readonly plans: Array<{ readonly match: typeof Planned.Type; readonly faults: Array<Fault> }>
+  books: Books
 }
 
 const none: Fault = { name: "none" }
 const atCapacity = failure(503, "unavailable", "capacity", { processed: false })
-const unprocessed = failure(503, "unavailable", "maintenance", { processed: false })
+export const unprocessed = failure(503, "unavailable", "maintenance", { processed: false })
+const planMalformed = failure(400, "invalid_request", "plan_malformed", { field: "x-sim-plan" })
 const plansMax = 1000
 
 export const make = Effect.fnUntraced(function*(options: Options) {
   const scope = yield* Effect.scope
-  const webhooks = yield* Webhooks.make
-  let books = new Books()
-  const kept = new Map<string, Kept>()
-  const attempts = new Map<string, number>()
-  const rows: Array<LedgerRow> = []
-  const plans: Array<{ readonly match: typeof Planned.Type; readonly faults: Array<Fault> }> = []
-
-  const planned = (key: string, token: string | undefined, lookup: boolean): Fault | undefined => {
-    const index = plans.findIndex(({ faults: [fault], match }) =>
-      fault !== undefined && isForLookups(fault) === lookup &&
-      (match.key === undefined || match.key === key) && (match.token === undefined || match.token === token)
-    )
-    const plan = plans[index]
-    const fault = plan?.faults.shift()
-    if (plan?.faults.length === 0) plans.splice(index, 1)
-    return fault
+  const state: State = {
+    options,
+    webhooks: yield* Webhooks.make,
+    kept: new Map(),
+    attempts: new Map(),
+    lookups: new Map(),
+    rows: [],
+    plans: [],
+    books: new Books()
   }
-
-  const faultOf = Effect.fnUntraced(function*(incoming: Incoming, header: ReadonlyArray<Fault>, attempt: number) {
-    const fault = header[attempt - 1] ?? planned(incoming.key, incoming.token, false)
-    if (fault !== undefined || options.faultRate === 0) return fault ?? none
-    // Seeded by key and attempt, so that a run repeats whatever the order of its requests.
-    const [roll, pick] = yield* Effect.all([Random.next, Random.nextIntBetween(0, byChance.length)]).pipe(
-      Random.withSeed(`${options.seed}:${incoming.key}:${attempt}`)
-    )
-    const name = byChance[pick]
-    return roll < options.faultRate && name !== undefined ? { name } : none
-  })
-
-  const execute = (incoming: Incoming, fault: Fault): Reply => {
-    if (fault.name === "decline") return declined(fault.code)
-    const verdict = incoming.token === undefined ? { _tag: "Approved" as const } : verdictOf(incoming.token)
-    switch (verdict?._tag) {
-      case undefined:
-        return failure(400, "invalid_request", "unknown_token", { field: "token" })
-      case "Declined":
-        return declined(verdict.code)
-      case "Challenge":
-        return challenged(incoming.key)
-      case "RateLimited":
-        return failure(429, "rate_limited", "too_many_requests", { processed: false }, { "retry-after": "1" })
-      case "Unavailable":
-        return unprocessed
-      case "Approved": {
-        const done = incoming.execute(books)
-        return "id" in done
-          ? { status: 201, body: done }
-          : failure(400, "invalid_request", done.code, { field: done.field })
-      }
-    }
-  }
-
-  const record = (incoming: Incoming, { body }: Reply): Effect.Effect<void> => {
-    const { amountMinor, currency, key, kind } = incoming
-    const row: LedgerRow = "error" in body
-      ? { key, kind, status: "refused", amountMinor, currency, code: body.error.code }
-      : {
-        key,
-        kind,
-        status: body.status,
-        amountMinor: body.amountMinor,
-        currency: body.currency,
-        transactionId: body.id
-      }
-    rows.push(row)
-    return webhooks.emit(`${kind}.${row.status === "refused" ? "refused" : "succeeded"}`, row)
-  }
-
-  const process = Effect.fnUntraced(function*(incoming: Incoming, fault: Fault): Effect.fn.Return<Reply> {
-    if (fault.name === "late") yield* Effect.sleep(fault.value)
-    const seen = kept.get(incoming.key)
-    if (seen !== undefined && options.deduplicates) return again(seen, incoming)
-    const mine: Kept = { fingerprint: incoming.fingerprint, reply: undefined }
-    if (seen === undefined) kept.set(incoming.key, mine)
-    const millis = options.latencyMillis + (fault.name === "delay" ? fault.value : 0)
-    if (millis > 0) yield* Effect.sleep(millis)
-    const reply = execute(incoming, fault)
-    if ("error" in reply.body && reply.body.error.processed === false) {
-      if (seen === undefined) kept.delete(incoming.key)
-      return reply
-    }
-    // A look-up shows what happened, though a later delivery may have been refused.
-    const known = kept.get(incoming.key)
-    if (known?.reply?.status !== 201) kept.set(incoming.key, { ...mine, reply })
-    yield* record(incoming, reply)
-    return reply
-  })
-
   return {
-    webhooks,
+    webhooks: state.webhooks,
     operate: Effect.fnUntraced(function*(incoming: Incoming): Effect.fn.Return<Handled> {
       const header = incoming.plan === undefined ? Result.succeed([]) : parse(incoming.plan)
-      if (Result.isFailure(header)) {
-        return { fault: none, reply: failure(400, "invalid_request", "plan_malformed", { field: "x-sim-plan" }) }
-      }
-      const known = attempts.get(incoming.key)
-      if (rows.length >= options.operationsMax || (known === undefined && attempts.size >= options.operationsMax)) {
-        return { fault: none, reply: atCapacity }
-      }
-      const attempt = (known ?? 0) + 1
-      attempts.set(incoming.key, attempt)
-      const fault = yield* faultOf(incoming, header.success, attempt)
+      if (Result.isFailure(header)) return { fault: none, reply: planMalformed }
+      const attempt = countAttempt(state, incoming.key)
+      if (attempt === undefined) return { fault: none, reply: atCapacity }
+      const fault = header.success[attempt - 1] ?? (yield* faultOf(state, incoming, attempt))
       if (isBefore(fault)) return { fault, reply: unprocessed }
-      const working = yield* Effect.forkIn(process(incoming, fault), scope)
-      if (fault.name === "duplicate") yield* Effect.forkIn(process(incoming, none), scope)
+      const working = yield* Effect.forkIn(process(state, incoming, fault), scope)
+      if (fault.name === "duplicate") yield* Effect.forkIn(process(state, incoming, none), scope)
       return { fault, reply: yield* Fiber.join(working) }
     }),
-    lookup: (key: string): { readonly fault: Fault; readonly state: Kept | undefined } => ({
-      fault: planned(key, undefined, true) ?? none,
-      state: kept.get(key)
-    }),
+    lookup: (key: string): { readonly fault: Fault; readonly known: Kept | undefined } => {
+      // Keys that nobody has sent are not counted: anybody can make up more of them.
+      if (state.attempts.has(key)) state.lookups.set(key, (state.lookups.get(key) ?? 0) + 1)
+      return { fault: planned(state, key, undefined, true) ?? none, known: state.kept.get(key) }
+    },
+    /** What a request that only reads meets: what is planned for this key. */
+    read: (key: string): Fault => planned(state, key, undefined, false) ?? none,
     plan: (match: typeof Planned.Type): Result.Result<void, string> =>
       Result.gen(function*() {
         const faults = yield* parse(Array.from({ length: match.times ?? 1 }, () => match.plan).join(","))
-        if (plans.length >= plansMax) return yield* Result.fail(`more than ${plansMax} plans`)
-        plans.push({ match, faults: [...faults] })
+        if (state.plans.length >= plansMax) return yield* Result.fail(`more than ${plansMax} plans`)
+        state.plans.push({ match, faults: [...faults] })
       }),
     reset: (): void => {
-      books = new Books()
-      kept.clear()
-      attempts.clear()
-      rows.length = 0
-      plans.length = 0
+      state.books = new Books()
+      state.kept.clear()
+      state.attempts.clear()
+      state.lookups.clear()
+      state.rows.length = 0
+      state.plans.length = 0
     },
-    ledger: (): Ledger => ledgerOf(rows)
+    ledger: (): Ledger => ({
+      ...ledgerOf(state.rows),
+      operations: state.rows.map((row) => ({
+        ...row,
+        requests: state.attempts.get(row.key) ?? 0,
+        lookups: state.lookups.get(row.key) ?? 0
+      }))
+    })
   }
 })
 
 export interface Simulator extends Effect.Success<ReturnType<typeof make>> {}
 
-const declined = (code: string): Reply => failure(402, "card_error", code)
+/** Undefined: there is no room for more. */
+const countAttempt = ({ attempts, options, rows }: State, key: string): number | undefined => {
+  const known = attempts.get(key)
+  if (rows.length >= options.operationsMax) return undefined
+  if (known === undefined && attempts.size >= options.operationsMax) return undefined
+  const attempt = (known ?? 0) + 1
+  attempts.set(key, attempt)
+  return attempt
+}
 
-const challenged = (key: string): Reply =>
-  failure(402, "authentication_required", "authentication_required", {
-    challenge: { id: `3ds_${key}`.slice(0, 255), url: `https://acs.example/challenge/${encodeURIComponent(key)}` }
-  })
+const planned = ({ plans }: State, key: string, token: string | undefined, lookup: boolean): Fault | undefined => {
+  const index = plans.findIndex(({ faults: [fault], match }) =>
+    fault !== undefined && isForLookups(fault) === lookup &&
+    (match.key === undefined || match.key === key) && (match.token === undefined || match.token === token)
+  )
+  const plan = plans[index]
+  const fault = plan?.faults.shift()
+  if (plan?.faults.length === 0) plans.splice(index, 1)
+  return fault
+}
+
+const faultOf = Effect.fnUntraced(function*(state: State, { key, token }: Incoming, attempt: number) {
+  const fault = planned(state, key, token, false)
+  const { faultRate, seed } = state.options
+  if (fault !== undefined || faultRate === 0) return fault ?? none
+  // Seeded by key and attempt, so that a run repeats whatever the order of its requests.
+  const [roll, pick] = yield* Effect.all([Random.next, Random.nextIntBetween(0, byChance.length)]).pipe(
+    Random.withSeed(`${seed}:${key}:${attempt}`)
+  )
+  const name = byChance[pick]
+  return roll < faultRate && name !== undefined ? { name } : none
+})
+
+const process = Effect.fnUntraced(function*(state: State, incoming: Incoming, fault: Fault): Effect.fn.Return<Reply> {
+  const { kept, options } = state
+  if (fault.name === "late") yield* Effect.sleep(fault.value)
+  const seen = kept.get(incoming.key)
+  if (seen !== undefined && options.deduplicates) return again(seen, incoming)
+  const { fingerprint } = incoming
+  if (seen === undefined) kept.set(incoming.key, { fingerprint, reply: undefined })
+  const millis = options.latencyMillis + (fault.name === "delay" ? fault.value : 0)
+  if (millis > 0) yield* Effect.sleep(millis)
+  const reply = execute(state.books, incoming, fault)
+  if ("error" in reply.body && reply.body.error.processed === false) {
+    if (seen === undefined) kept.delete(incoming.key)
+    return reply
+  }
+  // A look-up shows what happened, though a later delivery may have been refused.
+  if (kept.get(incoming.key)?.reply?.status !== 201) kept.set(incoming.key, { fingerprint, reply })
+  yield* record(state, incoming, reply)
+  return reply
+})
 
 const again = (seen: Kept, { fingerprint }: Incoming): Reply => {
   if (seen.fingerprint !== fingerprint) return failure(422, "invalid_request", "idempotency_key_reused")
@@ -197,18 +183,63 @@ const again = (seen: Kept, { fingerprint }: Incoming): Reply => {
     : { ...seen.reply, headers: { ...seen.reply.headers, "idempotent-replayed": "true" } }
 }
 
-const ledgerOf = (rows: ReadonlyArray<LedgerRow>): Ledger => {
+const execute = (books: Books, incoming: Incoming, fault: Fault): Reply => {
+  if (fault.name === "decline") return declined(fault.code)
+  const verdict = incoming.token === undefined ? { _tag: "Approved" as const } : verdictOf(incoming.token)
+  switch (verdict?._tag) {
+    case undefined:
+      return failure(400, "invalid_request", "unknown_token", { field: "token" })
+    case "Declined":
+      return declined(verdict.code)
+    case "Challenge":
+      return challenged(incoming.key)
+    case "RateLimited":
+      return failure(429, "rate_limited", "too_many_requests", { processed: false }, { "retry-after": "1" })
+    case "Unavailable":
+      return unprocessed
+    case "Approved": {
+      const done = incoming.execute(books)
+      return "id" in done
+        ? { status: 201, body: done }
+        : failure(400, "invalid_request", done.code, { field: done.field })
+    }
+  }
+}
+
+const record = ({ rows, webhooks }: State, incoming: Incoming, { body }: Reply): Effect.Effect<void> => {
+  const { amountMinor, currency, key, kind } = incoming
+  const row: Operation = "error" in body
+    ? { key, kind, status: "refused", amountMinor, currency, code: body.error.code }
+    : {
+      key,
+      kind,
+      status: body.status,
+      amountMinor: body.amountMinor,
+      currency: body.currency,
+      transactionId: body.id
+    }
+  rows.push(row)
+  return webhooks.emit(`${kind}.${row.status === "refused" ? "refused" : "succeeded"}`, row)
+}
+
+const declined = (code: string): Reply => failure(402, "card_error", code)
+
+const challenged = (key: string): Reply =>
+  failure(402, "authentication_required", "authentication_required", {
+    challenge: { id: `3ds_${key}`.slice(0, 255), url: `https://acs.example/challenge/${encodeURIComponent(key)}` }
+  })
+
+const ledgerOf = (rows: ReadonlyArray<Operation>): Omit<Ledger, "operations"> => {
   const done = rows.filter(({ status }) => status !== "refused")
   const currencies = [...new Set(done.flatMap(({ currency }) => currency ?? []))]
   return {
     charges: done.filter(({ kind }) => kind === "authorize").length,
-    operations: [...rows],
     totals: Object.fromEntries(currencies.map((currency) => [currency, totalsOf(done, currency)]))
   }
 }
 
-const totalsOf = (rows: ReadonlyArray<LedgerRow>, currency: string): Ledger["totals"][string] => {
-  const sum = (includes: (row: LedgerRow) => boolean) =>
+const totalsOf = (rows: ReadonlyArray<Operation>, currency: string): Ledger["totals"][string] => {
+  const sum = (includes: (row: Operation) => boolean) =>
     rows.filter((row) => row.currency === currency && includes(row))
       .reduce((total, { amountMinor }) => total + BigInt(amountMinor ?? "0"), 0n)
   const captured = sum(({ status }) => status === "captured")

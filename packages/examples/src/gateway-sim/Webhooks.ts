@@ -43,42 +43,12 @@ export interface Webhooks {
 const encoder = new TextEncoder()
 
 export const make = Effect.gen(function*() {
-  const mac = yield* Mac.Mac
   const queue = yield* Queue.dropping<Delivery>(queueMax)
   const endpoints: Array<typeof Endpoint.Type> = []
   const kept = new Map<string, string>()
   const counts = { delivered: 0, failedAttempts: 0, givenUp: 0, dropped: 0 }
   let events = 0
-
-  const sign = Effect.fnUntraced(function*({ body, secret }: Delivery) {
-    const seconds = Math.floor((yield* Clock.currentTimeMillis) / 1000)
-    const key = yield* Mac.key(Mac.hmacSha256, encoder.encode(secret))
-    const tag = yield* mac.sign(key, encoder.encode(`${seconds}.${body}`))
-    return `t=${seconds},v1=${Hex.encode(tag)}`
-  })
-  // Signed anew for each attempt: the receiver refuses a timestamp that is too old.
-  const attempt = Effect.fnUntraced(function*(delivery: Delivery) {
-    const request = HttpClientRequest.post(delivery.url).pipe(
-      HttpClientRequest.bodyText(delivery.body, "application/json"),
-      HttpClientRequest.setHeader("sim-signature", yield* sign(delivery))
-    )
-    const response = yield* HttpClient.execute(request)
-    yield* HttpClientResponse.filterStatusOk(response)
-  }, Effect.timeout(answerWithin))
-
-  const worker = Effect.forever(Effect.flatMap(Queue.take(queue), (delivery) =>
-    attempt(delivery).pipe(
-      Effect.tapError(() => Effect.sync(() => counts.failedAttempts++)),
-      Effect.retry({ schedule: backoff, times: retries }),
-      Effect.match({ onSuccess: () => void counts.delivered++, onFailure: () => void counts.givenUp++ })
-    )))
-  yield* Effect.forkScoped(
-    Effect.all(Array.from({ length: workers }, () => worker), { concurrency: workers }).pipe(
-      Effect.provide(FetchHttpClient.layer),
-      // A redirect would lead away from this machine.
-      Effect.provideService(FetchHttpClient.RequestInit, { redirect: "error" })
-    )
-  )
+  yield* work(queue, counts)
 
   const send = (body: string): Effect.Effect<void> =>
     Effect.sync(() => {
@@ -111,3 +81,35 @@ export const make = Effect.gen(function*() {
   }
   return webhooks
 })
+
+const work = Effect.fnUntraced(function*(
+  queue: Queue.Dequeue<Delivery>,
+  counts: { delivered: number; failedAttempts: number; givenUp: number }
+) {
+  const mac = yield* Mac.Mac
+  const worker = Effect.forever(Effect.flatMap(Queue.take(queue), (delivery) =>
+    attempt(mac, delivery).pipe(
+      Effect.tapError(() => Effect.sync(() => counts.failedAttempts++)),
+      Effect.retry({ schedule: backoff, times: retries }),
+      Effect.match({ onSuccess: () => void counts.delivered++, onFailure: () => void counts.givenUp++ })
+    )))
+  yield* Effect.forkScoped(
+    Effect.all(Array.from({ length: workers }, () => worker), { concurrency: workers }).pipe(
+      Effect.provide(FetchHttpClient.layer),
+      // A redirect would lead away from this machine.
+      Effect.provideService(FetchHttpClient.RequestInit, { redirect: "error" })
+    )
+  )
+})
+
+// Signed anew for each attempt: the receiver refuses a timestamp that is too old.
+const attempt = Effect.fnUntraced(function*(mac: Mac.Mac["Service"], { body, secret, url }: Delivery) {
+  const seconds = Math.floor((yield* Clock.currentTimeMillis) / 1000)
+  const key = yield* Mac.key(Mac.hmacSha256, encoder.encode(secret))
+  const tag = yield* mac.sign(key, encoder.encode(`${seconds}.${body}`))
+  const request = HttpClientRequest.post(url).pipe(
+    HttpClientRequest.bodyText(body, "application/json"),
+    HttpClientRequest.setHeader("sim-signature", `t=${seconds},v1=${Hex.encode(tag)}`)
+  )
+  yield* Effect.flatMap(HttpClient.execute(request), HttpClientResponse.filterStatusOk)
+}, Effect.timeout(answerWithin))

@@ -46,7 +46,7 @@ export const Planned = Schema.Struct({
   times: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 10_000 })))
 })
 
-export const LedgerRow = Schema.Struct({
+export const Operation = Schema.Struct({
   key: Schema.String,
   kind: Schema.Literals(["authorize", "capture", "void", "refund"]),
   status: Schema.Literals(["authorized", "captured", "voided", "refunded", "refused"]),
@@ -55,7 +55,10 @@ export const LedgerRow = Schema.Struct({
   transactionId: Schema.optional(Schema.String),
   code: Schema.optional(Schema.String)
 })
-export type LedgerRow = typeof LedgerRow.Type
+export type Operation = typeof Operation.Type
+
+/** An operation, and how many requests and look-ups have come under its key. */
+const LedgerRow = Schema.Struct({ ...Operation.fields, requests: Schema.Int, lookups: Schema.Int })
 
 /** `charges` counts approved authorizations: each holds or takes a payer's money. Sums are minor units. */
 export const Ledger = Schema.Struct({
@@ -103,10 +106,14 @@ export interface Failure {
   }
 }
 
-export interface Reply {
+export interface Answer {
   readonly status: number
-  readonly body: Transaction | Failure
+  readonly body: object
   readonly headers?: Readonly<Record<string, string>>
+}
+
+export interface Reply extends Answer {
+  readonly body: Transaction | Failure
 }
 
 export const failure = (

@@ -29,6 +29,8 @@ export const selfSigned = (): { readonly key: string; readonly cert: string } =>
   const certificate = sequence(unsigned, ecdsaWithSha256, signature)
   return {
     key: String(privateKey.export({ type: "pkcs8", format: "pem" })),
-    cert: `-----BEGIN CERTIFICATE-----\n${certificate.toString("base64").replace(/.{64}/g, "$&\n")}\n-----END CERTIFICATE-----\n`
+    cert: `-----BEGIN CERTIFICATE-----\n${
+      certificate.toString("base64").replace(/.{64}/g, "$&\n")
+    }\n-----END CERTIFICATE-----\n`
   }
 }

@@ -68,7 +68,7 @@ export interface Received {
 }
 
 /** A server of the test's own on 127.0.0.1, which answers each request with the next status, the last one for ever. */
-export const receiver = (statuses: ReadonlyArray<number>) =>
+export const receiver = (statuses: ReadonlyArray<number>, headers: Readonly<Record<string, string>> = {}) =>
   Effect.acquireRelease(
     Effect.callback<{ readonly server: Server; readonly url: string; readonly received: ReadonlyArray<Received> }>(
       (resume) => {
@@ -81,6 +81,7 @@ export const receiver = (statuses: ReadonlyArray<number>) =>
           request.on("end", () => {
             response.statusCode = statuses[received.push({ headers: request.headers, body }) - 1] ?? statuses.at(-1) ??
               200
+            for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
             response.end()
           })
         })

@@ -20,9 +20,11 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import type * as Decline from "../Decline.ts"
 import * as Books from "../internal/testing/books.ts"
 import * as Money from "../Money.ts"
 import {
+  fromDecline,
   GatewayFault,
   GatewayTimeout,
   GatewayUnavailable,
@@ -340,6 +342,18 @@ export const duplicate: Behaviour = { ...proceed, name: "duplicate", deliveries:
  * @since 0.1.0
  */
 export const refuse = (refusal: Reason): Behaviour => ({ ...proceed, name: "refuse", refusal })
+
+/**
+ * The issuer says no, by a decline code: Stripe's by default, see `Decline` for others. A code behind which no verdict
+ * stands (`duplicate_transaction`) is a fault that moved nothing.
+ *
+ * @category behaviours
+ * @since 0.1.0
+ */
+export const decline = (code: string, processor: Decline.Processor = "stripe:decline_code"): Behaviour => {
+  const { reason } = fromDecline({ processor, code })
+  return { ...(reason.disposition === "Refused" ? refuse(reason) : { ...failBefore, answer: reason }), name: "decline" }
+}
 
 /**
  * Too many requests: nothing is processed.
