@@ -127,6 +127,3 @@ export const brandOf = (prefix: number, length: number): Brand | undefined => {
   }
   return undefined
 }
-
-/** All rules, for generators in tests. */
-export const all = rules

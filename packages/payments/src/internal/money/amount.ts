@@ -22,7 +22,7 @@ import * as decimal from "./decimal.ts"
 import * as refusal from "./refusal.ts"
 
 /** Looks at the scale and the number of digits alone: no arithmetic, whatever the exponent. */
-export const isBounded = (u: unknown): u is BigDecimal.BigDecimal =>
+const isBounded = (u: unknown): u is BigDecimal.BigDecimal =>
   BigDecimal.isBigDecimal(u) && u.scale <= decimal.scaleMax && u.scale >= -decimal.scaleMax &&
   decimal.isInRange(u.value)
 

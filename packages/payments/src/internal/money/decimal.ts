@@ -20,8 +20,6 @@ const powers = Array.from({ length: 4 * digitsMax }, (_, exponent) => 10n ** Big
 /** 10 to the power of an exponent that the caller has bounded. */
 export const power = (exponent: number): bigint => powers[exponent] ?? 10n ** BigInt(exponent)
 
-export const abs = (n: bigint): bigint => n < 0n ? -n : n
-
 export const isInRange = (n: bigint): boolean => n < limit && n > -limit
 
 const minus = 45
