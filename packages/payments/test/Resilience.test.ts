@@ -98,6 +98,22 @@ describe("retry", () => {
       assert.isAbove(Math.max(...pauses), 900)
     }))
 
+  it.effect("does not take back that an attempt may have happened when a later one is not sent", () =>
+    Effect.gen(function*() {
+      const doubt = PaymentError.make(new PaymentError.GatewayTimeout({ repeatable: true }))
+      const { call } = script(doubt, unsent, unsent)
+      const error = yield* Effect.flip(elapse(closed(Resilience.retry(call, { jitter: "none" }))))
+      assert.strictEqual(error, doubt)
+    }))
+
+  it.effect("takes an answer to a later attempt for the answer", () =>
+    Effect.gen(function*() {
+      const doubt = PaymentError.make(new PaymentError.GatewayTimeout({ repeatable: true }))
+      const refusal = PaymentError.make(new PaymentError.InvalidRequest({ code: "no" }))
+      const { call } = script(doubt, refusal)
+      assert.strictEqual(yield* Effect.flip(elapse(closed(Resilience.retry(call, { jitter: "none" })))), refusal)
+    }))
+
   it.effect("never pauses longer than the cap", () =>
     Effect.gen(function*() {
       const { call, startedAt } = script(unsent)

@@ -86,6 +86,7 @@ const afterFailure = Effect.fnUntraced(function*<A, E extends HasDisposition, R>
 ) {
   const step = yield* Schedule.toStep(policy.schedule)
   let cause = first
+  let doubt = doubtOf(first)
   for (let attempt = 1; attempt < policy.attempts; attempt++) {
     const pause = yield* pauseAfter(cause, step, policy)
     if (pause === undefined) break
@@ -94,9 +95,18 @@ const afterFailure = Effect.fnUntraced(function*<A, E extends HasDisposition, R>
     const exit = yield* Effect.exit(self)
     if (exit._tag === "Success") return exit.value
     cause = exit.cause
+    doubt = doubtOf(cause) ?? doubt
   }
-  return yield* Effect.failCause(cause)
+  return yield* Effect.failCause(isNotExecuted(cause) ? doubt ?? cause : cause)
 })
+
+// An attempt that may have happened is not undone by a later one that was not sent: what is told is the doubt. An answer
+// of the other side, yes or no, is the answer to all of them.
+const doubtOf = <E extends HasDisposition>(cause: Cause.Cause<E>): Cause.Cause<E> | undefined =>
+  isNotExecuted(cause) ? undefined : cause
+
+const isNotExecuted = (cause: Cause.Cause<HasDisposition>): boolean =>
+  cause.reasons.length > 0 && cause.reasons.every((x) => x._tag === "Fail" && x.error.disposition === "NotExecuted")
 
 type Step = (now: number, input: HasDisposition) => Pull.Pull<[unknown, Duration.Duration], never, unknown>
 
