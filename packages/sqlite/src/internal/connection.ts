@@ -134,14 +134,23 @@ const stream = (
     Effect.flatMap((prepared) =>
       attempt("stream", busyMillis, () => {
         const rows = Statement.iterate(prepared, Statement.toBound(params), bigints)
-        return { rows, names: prepared.names, first: nextChunk(rows, prepared.names) }
+        try {
+          return { rows, names: prepared.names, first: nextChunk(rows, prepared.names) }
+        } catch (cause) {
+          // Left open, it would hold its snapshot until it is collected.
+          close(rows)
+          throw cause
+        }
       })
     )
   )
   return Effect.acquireRelease(open, ({ rows }) => Effect.sync(() => close(rows))).pipe(
     Effect.map(({ first, names, rows }) => {
       let ready: ReadonlyArray<Statement.Row> | undefined = first
+      // Node before 24 starts again when it is asked for a row after the last one; a short chunk is the last one.
+      let ended = false
       const pull = Effect.suspend((): Pull.Pull<Arr.NonEmptyReadonlyArray<Statement.Row>, SqlError> => {
+        if (ended) return Cause.done()
         let chunk: ReadonlyArray<Statement.Row>
         try {
           chunk = ready ?? nextChunk(rows, names)
@@ -149,6 +158,7 @@ const stream = (
         } catch (cause) {
           return Effect.fail(toSqlError(cause, "stream"))
         }
+        ended = chunk.length < chunkRows
         if (chunk.length === 0) return Cause.done()
         return Effect.succeed(
           (transform === undefined ? chunk : transform(chunk)) as Arr.NonEmptyReadonlyArray<Statement.Row>
