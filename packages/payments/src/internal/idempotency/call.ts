@@ -64,6 +64,8 @@ export interface Shared {
   readonly leases: Leases
   /** Ends an entry: its waiters get the answer and the next call starts anew. */
   readonly settle: (entry: Entry, exit: Exit.Exit<unknown, unknown>, how: How) => void
+  /** Ends an entry that has come to nothing: its waiters start over. */
+  readonly abandon: (entry: Entry) => void
 }
 
 /** @internal The transactions of the store, where the call asks for them and the store has them. */

@@ -126,33 +126,41 @@ const persist = (
   untilMillis: number,
   backoffMillis = backoffMinMillis
 ): Effect.Effect<boolean> =>
-  Effect.catch(shared.store.isLocal === true ? write() : whileHeld(shared, entry, write()), () => {
-    const { leases } = shared
-    if (!leases.isLive(entry) || leases.nowMillis() >= untilMillis) return Effect.succeed(false)
-    return Effect.flatMap(
-      Effect.sleep(Duration.millis(backoffMillis)),
-      () => persist(shared, entry, write, untilMillis, Math.min(backoffMillis * 2, backoffMaxMillis))
-    )
-  })
+  entry.isLost ? persistOnce(write()) : Effect.catch(
+    shared.store.isLocal === true ? write() : whileHeld(entry, write()),
+    () => {
+      const { leases } = shared
+      // The store denies a renewal also because the write went through and its reply was lost.
+      if (entry.isDenied) return persistOnce(write())
+      if (!leases.isLive(entry) || leases.nowMillis() >= untilMillis) return Effect.succeed(false)
+      return Effect.flatMap(
+        Effect.sleep(Duration.millis(backoffMillis)),
+        () => persist(shared, entry, write, untilMillis, Math.min(backoffMillis * 2, backoffMaxMillis))
+      )
+    }
+  )
+
+const persistOnce = (write: Effect.Effect<boolean, StoreUnavailable>): Effect.Effect<boolean> =>
+  Effect.orElseSucceed(joinBounded(write, { operation: "save", millis: giveUpAfterMillis }), () => false)
 
 // A store that hangs is waited for until the lease is lost, and no longer. The caller cannot be interrupted here, so
-// the write runs in a fiber that can.
-const whileHeld = <A>(shared: Shared, entry: Entry, write: Effect.Effect<A, StoreUnavailable>) =>
-  Effect.flatMap(Effect.forkIn(write, shared.scope, { startImmediately: true }), (fiber) => {
+// the write runs in a fiber that can. Not in the layer's scope: what ends because the layer closes is saved too.
+const whileHeld = <A>(entry: Entry, write: Effect.Effect<A, StoreUnavailable>) =>
+  Effect.flatMap(Effect.forkDetach(write, { startImmediately: true }), (fiber) => {
     const exit = fiber.pollUnsafe()
     if (exit !== undefined) return exit
     return Effect.callback<A, StoreUnavailable>((resume) => {
       fiber.addObserver(resume)
       entry.onLost(() => {
-        fiber.interruptUnsafe()
         resume(Effect.fail(new StoreUnavailable({ operation: "save", detail: "no answer within the lease" })))
+        fiber.interruptUnsafe()
       })
     })
   })
 
 /**
  * @internal Ends a claim by how the effect ended. `isFirst` is false when an earlier attempt of another owner may still
- * arrive: then what was not executed now is not free.
+ * arrive: then what was not executed now is not free, and nobody may be told that nothing happened.
  */
 export const conclude = (
   shared: Shared,
@@ -169,17 +177,22 @@ export const conclude = (
     case "Refused":
       return keepRefusal(shared, entry, call, error.value, "executed")
     case "NotExecuted":
-      return Effect.map(
-        isFirst ? free(shared, entry, call) : giveUp(shared, entry, call, { ran: false, counted: false }),
-        () => shared.settle(entry, exit, "executed")
-      )
+      return isFirst
+        ? Effect.map(free(shared, entry, call), () => shared.settle(entry, exit, "executed"))
+        : Effect.flatMap(
+          giveUp(shared, entry, call, { ran: false, counted: false }),
+          () => settleUnknown(shared, entry, call, "executed")
+        )
     case "Unknown":
-      return concludeUnknown(shared, entry, call, Exit.failCause(exit.cause))
+      return concludeUnknown(shared, entry, call, Exit.failCause(exit.cause), claim.ageMillis())
     case "Uncertain":
       // An earlier call of this operation is in doubt, whatever the last one said.
       return dispositionOf(error.value) === "Unknown"
-        ? concludeUnknown(shared, entry, call, Exit.failCause(exit.cause))
-        : Effect.flatMap(unknownExit(shared, call), (unknown) => concludeUnknown(shared, entry, call, unknown))
+        ? concludeUnknown(shared, entry, call, Exit.failCause(exit.cause), claim.ageMillis())
+        : Effect.flatMap(
+          unknownExit(shared, call),
+          (unknown) => concludeUnknown(shared, entry, call, unknown, claim.ageMillis())
+        )
   }
 }
 
@@ -194,9 +207,10 @@ const concludeUnknown = (
   shared: Shared,
   entry: Entry,
   call: Call,
-  exit: Exit.Exit<never, unknown>
+  exit: Exit.Exit<never, unknown>,
+  ageMillis: number
 ): Effect.Effect<void, never, unknown> =>
-  Effect.flatMap(lookUp(shared, entry, call, 0), ({ resolution }) => {
+  Effect.flatMap(lookUp(shared, entry, call, ageMillis), ({ resolution }) => {
     switch (resolution._tag) {
       case "Happened":
         return keepSuccess(shared, entry, call, resolution.result, "resolved")
@@ -259,18 +273,19 @@ export const lookUp = (
   )
 }
 
-/** @internal */
+/** @internal Asks a store that may hang, for so long and no longer, also where the caller cannot be interrupted. */
 export const joinBounded = <A>(
-  shared: Shared,
   self: Effect.Effect<A, StoreUnavailable>,
   options: { readonly operation: string; readonly millis: number }
 ): Effect.Effect<A, StoreUnavailable> =>
   Effect.flatMap(
-    Effect.forkIn(self, shared.scope, { startImmediately: true }),
+    Effect.forkDetach(self, { startImmediately: true }),
     (fiber) =>
-      fiber.pollUnsafe() ?? Effect.timeoutOrElse(Fiber.join(fiber), {
-        duration: Duration.millis(options.millis),
-        orElse: () =>
-          Effect.fail(new StoreUnavailable({ operation: options.operation, detail: "no answer within a lease" }))
-      })
+      fiber.pollUnsafe() ?? Effect.onExitPrimitive(
+        Effect.timeoutOrElse(Fiber.join(fiber), {
+          duration: Duration.millis(options.millis),
+          orElse: () => Effect.fail(new StoreUnavailable({ operation: options.operation, detail: "no answer in time" }))
+        }),
+        () => void fiber.interruptUnsafe()
+      )
   )

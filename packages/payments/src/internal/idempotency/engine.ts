@@ -39,6 +39,7 @@ export interface Engine {
 }
 
 const ghostsMax = 10_000
+const takeBackMillis = 10_000
 const pollMinMillis = 50
 const pollJitterMillis = 200
 
@@ -65,7 +66,7 @@ class EngineImpl implements Engine, Shared {
   private readonly engineId: string
   private readonly live = new Map<string, Entry>()
   /** Owners whose claim got no answer: the next local claim of the same record asks under the same name. */
-  private readonly ghosts = new Map<string, { readonly owner: string; readonly until: number }>()
+  private readonly ghosts = new Map<string, { readonly owner: string; readonly fingerprint: string }>()
   private claims = 0
 
   constructor(
@@ -104,12 +105,14 @@ class EngineImpl implements Engine, Shared {
   private begin(call: Call, caller: AnyFiber, fingerprint: string): Answer {
     const entry = this.live.get(call.id.id)
     if (entry === undefined) return this.lead(call, caller, fingerprint)
-    if (entry.fingerprint !== fingerprint) return this.refuse(call, caller, new KeyConflict({}))
-    if (entry.phase !== "claiming") return this.follow(entry, call, caller, fingerprint)
-    // Whether it is in flight or finished is known as soon as the claim is answered.
+    const isSame = entry.fingerprint === fingerprint
+    if (entry.phase !== "claiming") {
+      return isSame ? this.follow(entry, call, caller, fingerprint) : this.refuse(call, caller, new KeyConflict({}))
+    }
+    // Whether it is in flight or finished, and which of two payloads is the other one, the answer to the claim tells.
     return Effect.flatMap(
       untilTrue(entry, () => entry.settled !== undefined || entry.phase !== "claiming"),
-      () => this.follow(entry, call, caller, fingerprint)
+      () => isSame ? this.follow(entry, call, caller, fingerprint) : this.begin(call, caller, fingerprint)
     )
   }
 
@@ -118,7 +121,8 @@ class EngineImpl implements Engine, Shared {
   private lead(call: Call, caller: AnyFiber, fingerprint: string): Answer {
     if (this.scope.state._tag === "Closed") return Effect.interrupt
     const { id, key, scope } = call.id
-    const entry = new Entry(call.id, fingerprint, this.ownerOf(id), call.leaseMillis)
+    const entry = new Entry(call.id, fingerprint, this.ownerOf(id, fingerprint), call.leaseMillis)
+    entry.isDetached = call.detaches
     this.live.set(id, entry)
     const request: ClaimRequest = {
       id,
@@ -133,16 +137,20 @@ class EngineImpl implements Engine, Shared {
     // The first caller waits from before the work starts: it may be interrupted as soon as it has.
     return Effect.onExitPrimitive(
       this.ask(entry, call, caller, request),
-      () => entry.phase === "running" && entry.settled === undefined ? this.leave(entry, call) : undefined
+      () => entry.phase === "running" && entry.settled === undefined ? this.leave(entry) : undefined
     )
   }
 
   private ask(entry: Entry, call: Call, caller: AnyFiber, request: ClaimRequest, pollUntil?: number): Answer {
-    const sentAt = this.leases.nowMillis()
+    const startedAt = this.leases.nowMillis()
+    let sentAt = startedAt
     return Effect.flatMap(
       Effect.onExitPrimitive(
-        // A second try under the same owner: a claim whose reply was lost recognises itself.
-        Effect.catch(this.claim(request), () => this.claim(request)),
+        // A second try under the same owner: a claim whose reply was lost recognises itself, and is prolonged.
+        Effect.catch(this.claim(request), () => {
+          sentAt = this.leases.nowMillis()
+          return this.claim(request)
+        }),
         (exit) =>
           Exit.isSuccess(exit)
             ? this.receive(entry, call, caller, request, exit.value, sentAt)
@@ -151,7 +159,7 @@ class EngineImpl implements Engine, Shared {
       ({ now, record }) =>
         entry.settled !== undefined || entry.phase === "running"
           ? this.awaitSettled(entry, call, caller)
-          : this.poll(entry, call, caller, request, pollUntil ?? sentAt + call.awaitMillis, record.leaseUntil - now)
+          : this.poll(entry, call, caller, request, pollUntil ?? startedAt + call.awaitMillis, record.leaseUntil - now)
     )
   }
 
@@ -159,7 +167,7 @@ class EngineImpl implements Engine, Shared {
   private claim(request: ClaimRequest): Effect.Effect<ClaimReply, StoreUnavailable> {
     return this.store.isLocal === true
       ? this.store.claim(request)
-      : joinBounded(this, this.store.claim(request), { operation: "claim", millis: request.leaseMillis })
+      : joinBounded(this.store.claim(request), { operation: "claim", millis: request.leaseMillis })
   }
 
   // Runs where the claim ends and cannot be interrupted: what is granted is started.
@@ -177,13 +185,14 @@ class EngineImpl implements Engine, Shared {
     switch (decided._tag) {
       case "Granted":
       case "Resolve":
-        // A claim that recognised itself is as old as its first try.
         this.leases.hold(entry, sentAt - Math.max(0, call.leaseMillis - (record.leaseUntil - now)))
         entry.enter("running")
         entry.waiting++
         start(this, entry, call, caller, decided)
         return undefined
       case "InFlight":
+        // As if it were ours: what local callers are told while we ask for it.
+        entry.confirmedAt = this.leases.nowMillis() - call.leaseMillis + decided.retryAfterMillis
         if (!call.awaits) this.settle(entry, inFlight(decided.retryAfterMillis), "replayed")
         return undefined
       case "Replay":
@@ -213,15 +222,14 @@ class EngineImpl implements Engine, Shared {
       this.abandon(entry)
       return Effect.asVoid(Effect.forkIn(this.takeBack(request, call), this.scope))
     }
-    const until = this.leases.nowMillis() + call.leaseMillis / 2
-    if (this.ghosts.size < ghostsMax) this.ghosts.set(entry.id.id, { owner: entry.owner, until })
+    this.haunt(entry)
     this.settle(entry, failure(error.value), "executed")
     return undefined
   }
 
   // Gives back a claim whose answer nobody waited for.
   private takeBack(request: ClaimRequest, call: Call): Effect.Effect<void> {
-    return Effect.ignore(Effect.flatMap(this.store.claim(request), ({ now, record }) => {
+    const given = Effect.flatMap(this.store.claim(request), ({ now, record }) => {
       const owned = { ...request, fence: record.fence }
       const decided = answer(record, request, now)
       if (decided._tag === "Granted") return this.store.release({ ...owned, ttlMillis: call.ttlMillis })
@@ -229,7 +237,8 @@ class EngineImpl implements Engine, Shared {
         ...owned,
         completion: { _tag: "Indeterminate", ran: false, counted: false, attemptsMax: call.attemptsMax }
       })
-    }))
+    })
+    return Effect.ignore(Effect.timeout(given, takeBackMillis))
   }
 
   // Another process works on it: asked again with jitter, at the latest when its lease ends, until the deadline.
@@ -256,13 +265,20 @@ class EngineImpl implements Engine, Shared {
     })
   }
 
-  private ownerOf(id: string): string {
+  private ownerOf(id: string, fingerprint: string): string {
     const ghost = this.ghosts.size === 0 ? undefined : this.ghosts.get(id)
-    if (ghost !== undefined) {
-      this.ghosts.delete(id)
-      if (this.leases.nowMillis() < ghost.until) return ghost.owner
+    if (ghost?.fingerprint !== fingerprint) return `${this.engineId}.${this.claims++}`
+    this.ghosts.delete(id)
+    return ghost.owner
+  }
+
+  private haunt(entry: Entry): void {
+    this.ghosts.set(entry.id.id, { owner: entry.owner, fingerprint: entry.fingerprint })
+    if (this.ghosts.size <= ghostsMax) return
+    for (const oldest of this.ghosts.keys()) {
+      this.ghosts.delete(oldest)
+      return
     }
-    return `${this.engineId}.${this.claims++}`
   }
 
   // --- ends
@@ -273,7 +289,7 @@ class EngineImpl implements Engine, Shared {
     entry.settle({ exit, how, fence: entry.fence, attempt: entry.attempt })
   }
 
-  private abandon(entry: Entry): void {
+  abandon(entry: Entry): void {
     this.forget(entry)
     entry.settle("abandoned")
   }
@@ -308,9 +324,9 @@ class EngineImpl implements Engine, Shared {
   }
 
   // One waiter's interruption never stops the work while others wait; the last one's does, unless it is detached.
-  private leave(entry: Entry, call: Call): Effect.Effect<void> | undefined {
+  private leave(entry: Entry): Effect.Effect<void> | undefined {
     entry.waiting--
-    if (entry.waiting > 0 || call.detaches || entry.settled !== undefined) return undefined
+    if (entry.waiting > 0 || entry.isDetached || entry.settled !== undefined) return undefined
     entry.isCancelled = true
     entry.fiber?.interruptUnsafe()
     return untilSettled(entry)
@@ -319,15 +335,16 @@ class EngineImpl implements Engine, Shared {
   private join(entry: Entry, call: Call): Effect.Effect<void> {
     return Effect.suspend(() => {
       entry.waiting++
+      entry.isDetached ||= call.detaches
       return Effect.onExitPrimitive(
         untilSettled(entry),
-        () => entry.settled === undefined ? this.leave(entry, call) : undefined
+        () => entry.settled === undefined ? this.leave(entry) : undefined
       )
     })
   }
 
   // A later local caller: shares the answer of the first one, or is told that it is in flight.
-  private follow(entry: Entry, call: Call, caller: AnyFiber, fingerprint: string): Answer {
+  private follow(entry: Entry, call: Call, caller: AnyFiber, fingerprint: string, waitUntil?: number): Answer {
     if (entry.settled === "abandoned") return this.begin(call, caller, fingerprint)
     if (entry.settled !== undefined) return this.reply(call, caller, { ...entry.settled, how: "replayed" })
     const leaseLeft = entry.confirmedAt + entry.leaseMillis - this.leases.nowMillis()
@@ -336,9 +353,14 @@ class EngineImpl implements Engine, Shared {
     const changed = entry.phase === "running"
       ? this.join(entry, call)
       : untilTrue(entry, () => entry.settled !== undefined || entry.phase === "running")
-    return Effect.timeoutOrElse(
-      Effect.flatMap(changed, () => this.follow(entry, call, caller, fingerprint)),
-      { duration: Duration.millis(call.awaitMillis), orElse: () => this.refuse(call, caller, busy) }
+    const until = waitUntil ?? this.leases.nowMillis() + call.awaitMillis
+    // The bound is on the waiting: one that has to start over itself is not cut short.
+    return Effect.flatMap(
+      Effect.timeoutOption(changed, Duration.millis(Math.max(0, until - this.leases.nowMillis()))),
+      (change) =>
+        change._tag === "Some"
+          ? this.follow(entry, call, caller, fingerprint, until)
+          : this.refuse(call, caller, busy)
     )
   }
 }

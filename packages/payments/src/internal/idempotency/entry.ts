@@ -34,8 +34,12 @@ export class Entry {
   isRenewing = false
   /** The lease is gone: the store says so, or has been silent for a lease. */
   isLost = false
+  /** The store has denied a renewal: the lease is gone, or the operation is finished. */
+  isDenied = false
   /** The last waiter has left and the work was interrupted. */
   isCancelled = false
+  /** One of the waiters wants the work to end also when all have left. */
+  isDetached = false
   fiber: Fiber.Fiber<unknown, unknown> | undefined = undefined
   waiting = 0
   /** `abandoned`: the first caller was interrupted before it held the claim; the next one starts over. */

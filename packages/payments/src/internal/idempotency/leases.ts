@@ -30,22 +30,20 @@ export const make = (
   clock: Clock.Clock,
   scope: Scope.Scope
 ): Effect.Effect<Leases> => {
-  const leases = new LeasesImpl(store, clock, scope)
+  const leases = new LeasesImpl(store, clock)
   return Effect.as(Effect.forkIn(leases.keep, scope), leases)
 }
 
 class LeasesImpl implements Leases {
   private readonly store: IdempotencyStore["Service"]
   private readonly clock: Clock.Clock
-  private readonly scope: Scope.Scope
   private readonly held = new Set<Entry>()
   private readonly woken = Latch.makeUnsafe(false)
   private wakeAt = Number.POSITIVE_INFINITY
 
-  constructor(store: IdempotencyStore["Service"], clock: Clock.Clock, scope: Scope.Scope) {
+  constructor(store: IdempotencyStore["Service"], clock: Clock.Clock) {
     this.store = store
     this.clock = clock
-    this.scope = scope
   }
 
   nowMillis(): number {
@@ -102,12 +100,16 @@ class LeasesImpl implements Leases {
       }
       this.wakeBy(entry.isRenewing ? end : Math.min(end, entry.renewAt))
     }
-    return due.length === 0 ? Effect.void : Effect.asVoid(Effect.forkIn(this.renew(due, now), this.scope))
+    // Not in the scope: what is still ending while the layer closes keeps its lease.
+    return due.length === 0 ? Effect.void : Effect.asVoid(Effect.forkDetach(this.renew(due, now)))
   })
 
   // Runs apart from the loop, so that a store that hangs does not keep the loop from fencing.
   private renew(due: ReadonlyArray<Entry>, sentAt: number): Effect.Effect<void> {
-    const shortest = Math.min(...due.map((entry) => entry.confirmedAt + entry.leaseMillis - sentAt))
+    const shortest = due.reduce(
+      (shortest, entry) => Math.min(shortest, entry.confirmedAt + entry.leaseMillis - sentAt),
+      Number.POSITIVE_INFINITY
+    )
     const requests = due.map((entry) => ({
       ...entry.id,
       owner: entry.owner,
@@ -129,7 +131,10 @@ class LeasesImpl implements Leases {
   private renewed(entry: Entry, sentAt: number, isOurs: boolean | undefined): void {
     entry.isRenewing = false
     if (!this.held.has(entry)) return
-    if (isOurs === false) return this.lose(entry)
+    if (isOurs === false) {
+      entry.isDenied = true
+      return this.lose(entry)
+    }
     if (isOurs === true) entry.confirmedAt = sentAt
     entry.renewAt = isOurs === true ? sentAt + entry.leaseMillis / 3 : this.nowMillis() + entry.leaseMillis / 12
     this.wakeBy(entry.renewAt)

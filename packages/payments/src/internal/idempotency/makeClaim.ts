@@ -32,7 +32,8 @@ export class OperationClaim implements Claim {
   readonly phase: string | undefined = undefined
   private readonly id: RecordId
   private readonly digest: Digest.Digest["Service"]
-  private readonly ageMillis: () => number
+  /** How long ago the operation was first claimed. */
+  readonly ageMillis: () => number
   private departures: Map<string, { readonly departure: Departure; isCertain: boolean }> | undefined = undefined
 
   constructor(

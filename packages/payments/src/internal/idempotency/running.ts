@@ -18,6 +18,7 @@ import {
   free,
   giveUp,
   invalidResult,
+  joinBounded,
   keepRefusal,
   keepSuccess,
   lookUp,
@@ -121,7 +122,7 @@ const takeOver = (
       case "Refused":
         return keepRefusal(shared, entry, call, resolution.error, "resolved")
       case "NeverHappened":
-        return resolution.repeatable === true || isSettled
+        return !entry.isLost && !entry.isCancelled && (resolution.repeatable === true || isSettled)
           ? runClaimed(shared, entry, call, Effect.interruptible(call.self), age, isSettled)
           : left(false)
       case "StillUnknown":
@@ -131,6 +132,8 @@ const takeOver = (
 }
 
 // --- effect and record in one transaction
+
+const inspectMillis = 2000
 
 class Aborted {
   readonly detail: string | undefined
@@ -171,9 +174,13 @@ const concludeTransaction = (
 ): Effect.Effect<void, never, unknown> => {
   if (Exit.isSuccess(exit)) return Effect.sync(() => shared.settle(entry, exit, "executed"))
   const error = onlyError(exit.cause)?.value
-  if (error instanceof StoreUnavailable) return concludeCommit(shared, entry, call, error)
+  // A commit without an answer, or an interruption that came when it was done already.
+  if (error === undefined) return concludeCommit(shared, entry, call, Exit.failCause(exit.cause))
+  if (error instanceof StoreUnavailable) {
+    return concludeCommit(shared, entry, call, Exit.fail(new IdempotencyError({ reason: error })))
+  }
   if (error instanceof Aborted && error.detail === undefined) return settleUnknown(shared, entry, call, "executed")
-  if (error !== undefined && !(error instanceof Aborted) && dispositionOf(error) === "Refused") {
+  if (!(error instanceof Aborted) && dispositionOf(error) === "Refused") {
     return keepRefusal(shared, entry, call, error, "executed")
   }
   // Rolled back: whatever it was, nothing of it is left.
@@ -186,19 +193,23 @@ const concludeTransaction = (
   )
 }
 
-// The commit got no answer. Rows and record are committed together, so the record tells.
-const concludeCommit = (shared: Shared, entry: Entry, call: Call, error: StoreUnavailable): Effect.Effect<void> =>
-  Effect.flatMap(Effect.exit(shared.store.inspect(entry.id)), (exit) => {
-    const record = Exit.isSuccess(exit) ? exit.value.record : undefined
-    const isOurs = record?.owner === entry.owner && record.fence === entry.fence
-    if (isOurs && record.state === "Succeeded") {
-      return Effect.sync(() => shared.settle(entry, replayOf(call, record), "executed"))
-    }
-    if (!isOurs || (record.state !== "Claimed" && record.state !== "Resolving")) {
-      return settleUnknown(shared, entry, call, "executed")
-    }
-    return Effect.map(
-      free(shared, entry, call),
-      () => shared.settle(entry, Exit.fail(new IdempotencyError({ reason: error })), "executed")
-    )
+// Rows and record are committed together, so the record tells: what can still be freed was not committed, and what has
+// been freed cannot be any more.
+const concludeCommit = (
+  shared: Shared,
+  entry: Entry,
+  call: Call,
+  rolledBack: Exit.Exit<never, unknown>
+): Effect.Effect<void> =>
+  Effect.flatMap(free(shared, entry, call), (freed) => {
+    if (freed && !entry.isCancelled) return Effect.sync(() => shared.settle(entry, rolledBack, "executed"))
+    // Whoever waited has gone; one that joined meanwhile starts over.
+    if (freed) return Effect.sync(() => shared.abandon(entry))
+    const inspected = joinBounded(shared.store.inspect(entry.id), { operation: "inspect", millis: inspectMillis })
+    return Effect.flatMap(Effect.exit(inspected), (exit) => {
+      const record = Exit.isSuccess(exit) ? exit.value.record : undefined
+      return record?.state === "Succeeded" && record.owner === entry.owner && record.fence === entry.fence
+        ? Effect.sync(() => shared.settle(entry, replayOf(call, record), "executed"))
+        : settleUnknown(shared, entry, call, "executed")
+    })
   })
