@@ -14,6 +14,7 @@
  *
  * @since 0.1.0
  */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -188,18 +189,20 @@ export interface Fact {
  * @since 0.1.0
  */
 export const entryOf = (fact: Fact): Effect.Effect<Entry> =>
-  Effect.map(Effect.all([DateTime.now, Actor]), ([at, actor]) =>
-    new Entry({
-      at,
+  Effect.withFiberSucceed((fiber) => {
+    const { origin, user } = fiber.getRef(Actor)
+    return new Entry({
+      at: DateTime.makeUnsafe(fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()),
       event: fact.event,
       action: textOf(fact.action),
-      user: textOf(actor.user),
-      origin: textOf(actor.origin),
+      user: textOf(user),
+      origin: textOf(origin),
       resource: textOf(fact.resource),
       outcome: fact.outcome,
       ...fact.durationMillis === undefined ? {} : { durationMillis: Math.max(0, fact.durationMillis) },
       ...fact.detail === undefined ? {} : { detail: Redaction.scrubUnknown(fact.detail) as Schema.JsonObject }
-    }))
+    })
+  })
 
 const textOf = (text: string): string => Redaction.scrub(text).slice(0, textMax) || "unidentified"
 

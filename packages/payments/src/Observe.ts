@@ -123,6 +123,9 @@ export interface LogExecutionOptions<in A> {
  * @since 0.1.0
  */
 export const logExecution: {
+  (
+    options: LogExecutionOptions<never> & { readonly result?: undefined }
+  ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R | AuditLog>
   <A>(
     options: LogExecutionOptions<NoInfer<A>>
   ): <E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R | AuditLog>

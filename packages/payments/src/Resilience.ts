@@ -411,9 +411,9 @@ export type RetryOptions =
  *
  * The disposition decides. `NotExecuted` is tried again; `Unknown` only where the failure says that the receiver
  * recognises the same request (`repeatable`), or inside `readOnly`; `Refused` never; nor are defects and interruptions,
- * alone or beside a failure. Gives up with the last failure when the tries, the schedule or the budget are used up, when
- * the other side asks for a longer pause than `cap` (`retryAfter`, which is honoured otherwise), and when the pause
- * would last until the deadline.
+ * alone or beside a failure. Gives up when the tries, the schedule or the budget are used up, when the other side asks for
+ * a longer pause than `cap` (`retryAfter`, which is honoured otherwise), and when the pause would last until the deadline.
+ * It then fails with the last failure, unless that one did not leave and an earlier one is in doubt: then with the doubt.
  *
  * @category stages
  * @since 0.1.0

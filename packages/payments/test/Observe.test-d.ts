@@ -14,6 +14,11 @@ describe("logExecution", () => {
     )
   })
 
+  it("can be built before the effect it is for", () => {
+    const logged = Observe.logExecution({ name: "charge", args: [1] })
+    expectTypeOf(logged(call)).toEqualTypeOf(Observe.logExecution(call, { name: "charge" }))
+  })
+
   it("hands the result to the selection with its type", () => {
     const logged = [
       call.pipe(Observe.logExecution({ name: "charge", result: (tx) => expectTypeOf(tx.id).toEqualTypeOf<string>() })),

@@ -18,9 +18,6 @@ export type Admission = CircuitBreaker.Admission
 export type CircuitBreakerError = CircuitBreaker.CircuitBreakerError
 
 /** @internal */
-export type State = CircuitBreaker.State
-
-/** @internal */
 export type Transition = CircuitBreaker.Transition
 
 /** @internal */

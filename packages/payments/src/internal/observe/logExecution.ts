@@ -8,7 +8,6 @@ import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
 import * as AuditLog from "../../AuditLog.ts"
-import * as Redaction from "../../Redaction.ts"
 import { monotonicMillis } from "../stack/clock.ts"
 import { kindOf, outcomeOf } from "./outcome.ts"
 
@@ -35,43 +34,43 @@ export const logExecution = <A, E, R>(
   })
 
 // `onExit` runs this where it cannot be interrupted, and nothing in it can fail: the outcome of the call stays what it is.
+// A logger that throws is no reason to fail a payment either.
 const note = <A, E>(options: Options<A>, exit: Exit.Exit<A, E>, durationMillis: number) => {
   const outcome = outcomeOf(exit)
-  const detail = detailOf(options, exit)
-  const fact: AuditLog.Fact = {
+  return AuditLog.entryOf({
     event: options.event ?? "payment",
     action: options.name,
     resource: options.resource ?? options.name,
     outcome,
     durationMillis,
-    detail
-  }
-  const noted = Effect.flatMap(audited(fact), (isWritten) => {
-    const line = Effect.logWithLevel(isWritten ? levelOf(exit, outcome) : "Error")
-    const name = Redaction.scrub(options.name)
-    return Effect.annotateLogs(
-      isWritten ? line(`${name}: ${outcome}`) : line(`${name}: ${outcome}; the audit entry was not written`),
-      { operation: name, outcome, durationMillis, ...detail }
-    )
-  })
-  // A logger that throws is no reason to fail a payment either.
-  return Effect.catchCause(noted, () => Effect.void)
+    detail: detailOf(options, exit)
+  }).pipe(
+    Effect.flatMap((entry) =>
+      Effect.flatMap(append(entry), (isWritten) => line(entry, isWritten ? levelOf(exit, outcome) : "Error", isWritten))
+    ),
+    Effect.catchCause(() => Effect.void)
+  )
 }
 
-const detailOf = <A, E>(options: Options<A>, exit: Exit.Exit<A, E>): { readonly [key: string]: unknown } => ({
-  ...options.args === undefined ? {} : { args: Redaction.scrubUnknown(options.args) },
-  ...exit._tag === "Success"
-    ? options.result === undefined ? {} : { result: scrubResult(options.result, exit.value) }
-    : { error: Redaction.scrub(kindOf(exit.cause)) }
-})
-
-const scrubResult = <A>(select: (value: A) => unknown, value: A): unknown =>
-  // The selection runs inside, where a value that throws when it is read is dealt with.
-  (Redaction.scrubUnknown({
+// The result is selected when the entry reads it, where a value that throws is dealt with.
+const detailOf = <A, E>({ args, result }: Options<A>, exit: Exit.Exit<A, E>): { readonly [key: string]: unknown } => {
+  if (exit._tag === "Failure") return { args, error: kindOf(exit.cause) }
+  if (result === undefined) return { args }
+  return {
+    args,
     get result() {
-      return select(value)
+      return result(exit.value)
     }
-  }) as { readonly result?: unknown }).result ?? null
+  }
+}
+
+const line = (entry: AuditLog.Entry, level: "Info" | "Warn" | "Error", isWritten: boolean) =>
+  Effect.annotateLogs(
+    Effect.logWithLevel(level)(
+      `${entry.action}: ${entry.outcome}${isWritten ? "" : "; the audit entry was not written"}`
+    ),
+    { operation: entry.action, outcome: entry.outcome, durationMillis: entry.durationMillis, ...entry.detail }
+  )
 
 const levelOf = (exit: Exit.Exit<unknown, unknown>, outcome: AuditLog.Outcome) => {
   if (exit._tag === "Failure" && Cause.hasDies(exit.cause)) return "Error"
@@ -85,8 +84,8 @@ const lost = Metric.counter("effect_payments_audit_lost_total", {
   incremental: true
 })
 
-const audited = (fact: AuditLog.Fact): Effect.Effect<boolean, never, AuditLog.AuditLog> =>
-  AuditLog.record(fact).pipe(
+const append = (entry: AuditLog.Entry): Effect.Effect<boolean, never, AuditLog.AuditLog> =>
+  Effect.flatMap(AuditLog.AuditLog, (log) => log.append(entry)).pipe(
     Effect.timeout(writeLimit),
     Effect.as(true),
     Effect.catchCause(() => Effect.as(Metric.update(lost, 1), false))

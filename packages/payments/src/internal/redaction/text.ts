@@ -19,8 +19,12 @@ export const pan = "[PAN]"
 /** @internal */
 export const secret = "[SECRET]"
 
+// Whatever is taken out has a digit in it, a PIN block perhaps only letters.
+const suspicious = /\p{Nd}|block/iu
+
 /** @internal */
-export const scrub = (text: string): string => scrubPans(scrubPinBlocks(scrubCvvs(scrubTracks(text))))
+export const scrub = (text: string): string =>
+  suspicious.test(text) ? scrubPans(scrubPinBlocks(scrubCvvs(scrubTracks(text)))) : text
 
 // Track 1: %B, number, ^, name, ^, expiry, service code, discretionary data, ?. Track 2: number, = (D in hexadecimal),
 // the same without the name. ISO/IEC 7813.

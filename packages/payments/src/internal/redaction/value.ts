@@ -53,6 +53,8 @@ const scrubText = (value: string, state: State): string => {
 }
 
 const scrubNumber = (value: number, state: State): Schema.Json => {
+  // A card number has at least twelve digits.
+  if (Number.isSafeInteger(value) && Math.abs(value) < 1e11) return value
   const written = String(value)
   const scrubbed = scrubText(written, state)
   return scrubbed === written && Number.isFinite(value) ? value : scrubbed

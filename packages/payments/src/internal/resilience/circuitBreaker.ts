@@ -140,7 +140,7 @@ const record = <A, E extends HasDisposition>(
       generation: admission.generation,
       outcome,
       tripPolicy: policy.trip,
-      openFor: outcome === "Ignored" ? Duration.zero : openFor(policy, admission, exit)
+      openFor: opens(policy, admission, outcome) ? openFor(policy, admission, exit) : Duration.zero
     }),
     {
       onFailure: () => storeFailed(policy.name, "record"),
@@ -156,8 +156,8 @@ const record = <A, E extends HasDisposition>(
     : Effect.andThen(recorded, Effect.suspend(() => Scope.closeUnsafe(scope, Exit.void) ?? Effect.void))
 }
 
-/** @internal What a failed call says about the gateway. `late`: the deadline of the caller has passed. */
-export const classify = (cause: Cause.Cause<HasDisposition>, late: boolean): Outcome => {
+// What a failed call says about the gateway. `late`: the deadline of the caller has passed.
+const classify = (cause: Cause.Cause<HasDisposition>, late: boolean): Outcome => {
   if (cause.reasons.some(Cause.isDieReason)) return "Failure"
   const outcomes = new Set(cause.reasons.filter(Cause.isFailReason).map((x) => outcomeOf(x.error, late)))
   return outcomes.has("Failure") ? "Failure" : outcomes.has("Success") ? "Success" : "Ignored"
@@ -170,6 +170,10 @@ const outcomeOf = (error: HasDisposition, late: boolean): Outcome => {
   if ("by" in reason && reason.by !== "gateway") return "Ignored"
   return reason._tag === "GatewayTimeout" && late ? "Ignored" : "Failure"
 }
+
+// Only a failure opens a circuit, and under a rate also the success that completes the minimum of calls.
+const opens = (policy: Policy, admission: Admission, outcome: Outcome): boolean =>
+  outcome === "Failure" || (outcome === "Success" && policy.trip._tag === "Rate" && !admission.probe)
 
 const openFor = <A, E extends HasDisposition>(policy: Policy, admission: Admission, exit: Exit.Exit<A, E>) => {
   const grown = policy.openMillis * policy.factor ** admission.consecutiveOpenings

@@ -14,8 +14,8 @@ import { GatewayCallMustBeInsideIdempotent } from "../stack/claim.ts"
 import { monotonicMillis } from "../stack/clock.ts"
 import { durationExpected, InvalidOption, positiveMillis, reject } from "./stage.ts"
 
-/** @internal When the call has to be over, in milliseconds on the monotonic clock; Infinity without a deadline. */
-export const Deadline = Context.Reference<number>("effect-payments/Deadline", {
+// When the call has to be over, in milliseconds on the monotonic clock; Infinity without a deadline.
+const Deadline = Context.Reference<number>("effect-payments/Deadline", {
   defaultValue: () => Number.POSITIVE_INFINITY
 })
 
@@ -36,20 +36,18 @@ export const noTimeLeft: Effect.Effect<never, PaymentError> = Effect.suspend(() 
   reject("deadline", makeError(new GatewayUnavailable({ by: "deadline" })))
 )
 
-/** @internal Whether what has left may be sent again is for the claim to say; without a claim nothing is known. */
-export const timedOut: Effect.Effect<never, PaymentError> = Effect.withFiber((fiber) => {
+// Whether what has left may be sent again is for the claim to say; without a claim nothing is known.
+const timedOut: Effect.Effect<never, PaymentError> = Effect.withFiber((fiber) => {
   const claim = Context.getOrUndefined(fiber.context, GatewayCallMustBeInsideIdempotent)
   return claim === undefined
     ? Effect.fail(makeError(new GatewayTimeout({})))
     : Effect.flatMap(claim.repeatable, (repeatable) => Effect.fail(makeError(new GatewayTimeout({ repeatable }))))
 })
 
-/**
- * @internal Runs an effect in a fiber of its own and interrupts it after a time. An effect that ends without waiting
- * costs no timer. The frame of `onExit` is on the stack before the fiber starts, so there is no instant at which an
- * interruption could leave it running.
- */
-export const interruptAfter = <A, E, R>(
+// Runs an effect in a fiber of its own and interrupts it after a time. An effect that ends without waiting costs no timer.
+// The frame of `onExit` is on the stack before the fiber starts, so there is no instant at which an interruption could
+// leave it running.
+const interruptAfter = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   limit: (fiber: Fiber.Fiber<unknown, unknown>) => number,
   context: (fiber: Fiber.Fiber<unknown, unknown>, millis: number) => Context.Context<never>
@@ -67,22 +65,29 @@ export const interruptAfter = <A, E, R>(
     )
   })
 
+// The timer is started at the scheduler's next turn, for what is then left: an attempt that ends before costs none.
 const endOrInterrupt = <A, E>(
   fiber: Fiber.Fiber<unknown, unknown>,
   child: Fiber.Fiber<A, E>,
   millis: number
 ): Effect.Effect<A, E | PaymentError> =>
   Effect.callback((resume) => {
+    const start = monotonicMillis(fiber)
+    let timer: Fiber.Fiber<void> | undefined
     let expired = false
     const expire = Effect.sync(() => {
       expired = true
       child.interruptUnsafe(fiber.id)
     })
-    const timer = Effect.runForkWith(fiber.context)(Effect.andThen(Effect.sleep(Duration.millis(millis)), expire))
     child.addObserver((exit) => {
-      if (!expired) timer.interruptUnsafe(fiber.id)
+      if (!expired) timer?.interruptUnsafe(fiber.id)
       resume(expired ? withDefects(exit) : exit)
     })
+    fiber.currentDispatcher.scheduleTask(() => {
+      if (child.pollUnsafe() !== undefined) return
+      const left = Duration.millis(Math.max(0, start + millis - monotonicMillis(fiber)))
+      timer = Effect.runForkWith(fiber.context)(Effect.andThen(Effect.sleep(left), expire))
+    }, 0)
   })
 
 // What a finalizer of the attempt died of is not lost.
