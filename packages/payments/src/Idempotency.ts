@@ -30,8 +30,6 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
-import type * as Digest from "effect/crypto/Digest"
-import type * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -40,6 +38,7 @@ import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import type { IdempotencyStore, StoreUnavailable } from "./IdempotencyStore.ts"
+import type { Digest, SecureRandom } from "./internal/effect/crypto.ts"
 import type { Call, ResolveContext as Context_ } from "./internal/idempotency/call.ts"
 import { codecOf } from "./internal/idempotency/canonical.ts"
 import * as engine from "./internal/idempotency/engine.ts"

@@ -3,12 +3,12 @@
  *
  * @internal
  */
-import type * as Digest from "effect/crypto/Digest"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import type { IdempotencyStore } from "../../IdempotencyStore.ts"
+import type { Digest } from "../effect/crypto.ts"
 import type { Codec } from "./canonical.ts"
 import type { Answered, Entry, How } from "./entry.ts"
 import type { Leases } from "./leases.ts"

@@ -3,8 +3,8 @@
  *
  * @internal
  */
-import * as Digest from "effect/crypto/Digest"
 import * as Effect from "effect/Effect"
+import { Digest } from "../effect/crypto.ts"
 import type { Departure, GatewayCallMustBeInsideIdempotent } from "../stack/claim.ts"
 import { DownstreamKeyReused } from "./errors.ts"
 import type { RecordId } from "./record.ts"
