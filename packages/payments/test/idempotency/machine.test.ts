@@ -126,7 +126,7 @@ describe("the machine", () => {
     "takes the edges of the diagram and no other, one live owner at a time",
     [Commands],
     ([commands]) => Effect.sync(() => run(commands, watch)),
-    { arbitrary: { runs: 1500 } }
+    { arbitrary: { runs: 800 }, timeout: 60_000 }
   )
 
   it("was led over every edge but the rarest", () => {

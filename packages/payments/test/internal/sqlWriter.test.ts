@@ -6,9 +6,11 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
+import { pooled } from "../../src/internal/sql/execute.ts"
 import * as Writer from "../../src/internal/sql/writer.ts"
 
 const put = (id: string, note: string | null = id): Writer.Write => ({
+  key: id,
   text: "INSERT INTO item (id, note) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET note = excluded.note RETURNING id",
   parameters: [id, note]
 })
@@ -37,6 +39,7 @@ const make = (options?: Partial<Writer.Options>) =>
     const { client, counts } = counting(sql)
     const scope = yield* Scope.make()
     const writer = yield* Writer.make(client, {
+      execute: pooled(client),
       strategy: Writer.inTransaction(client),
       batchMax: 100,
       queueMax: 1000,
@@ -61,8 +64,8 @@ describe("the writer", () => {
   it.effect("runs a lone write as it is", () =>
     Effect.gen(function*() {
       const { counts, stored, writer } = yield* make()
-      assert.deepStrictEqual(yield* writer.submit(put("a")), [{ id: "a" }])
-      assert.deepStrictEqual(yield* writer.submit(put("b")), [{ id: "b" }])
+      assert.deepStrictEqual(yield* writer.submit(put("a")), [["a"]])
+      assert.deepStrictEqual(yield* writer.submit(put("b")), [["b"]])
       assert.deepStrictEqual(counts, { transactions: 0, statements: 2 })
       assert.deepStrictEqual(yield* stored, ["a", "b"])
     }).pipe(memory))
@@ -71,8 +74,22 @@ describe("the writer", () => {
     Effect.gen(function*() {
       const { counts, stored, writer } = yield* make()
       const exits = yield* together(ids(64).map((id) => writer.submit(put(id))))
-      assert.deepStrictEqual(exits, ids(64).map((id) => Exit.succeed([{ id }])))
+      assert.deepStrictEqual(exits, ids(64).map((id) => Exit.succeed([[id]])))
       assert.deepStrictEqual(counts, { transactions: 1, statements: 0 })
+      assert.deepStrictEqual(yield* stored, ids(64))
+    }).pipe(memory))
+
+  it.effect("sees a crowd after a few writes that were alone, and then at once", () =>
+    Effect.gen(function*() {
+      const { counts, stored, writer } = yield* make()
+      for (const id of ids(30)) yield* writer.submit(put(id))
+      assert.deepStrictEqual(counts, { transactions: 0, statements: 30 })
+      yield* together(ids(64).map((id) => writer.submit(put(id))))
+      assert.strictEqual(counts.transactions, 1)
+      const { statements } = counts
+      assert.isAtMost(statements, 30 + 8)
+      yield* together(ids(64).map((id) => writer.submit(put(id))))
+      assert.deepStrictEqual(counts, { transactions: 2, statements })
       assert.deepStrictEqual(yield* stored, ids(64))
     }).pipe(memory))
 
@@ -80,7 +97,7 @@ describe("the writer", () => {
     Effect.gen(function*() {
       const { counts, stored, writer } = yield* make({ batchMax: 10 })
       yield* together(ids(25).map((id) => writer.submit(put(id))))
-      assert.strictEqual(counts.transactions, 3)
+      assert.deepStrictEqual(counts, { transactions: 3, statements: 0 })
       assert.deepStrictEqual(yield* stored, ids(25))
     }).pipe(memory))
 
@@ -118,6 +135,7 @@ describe("the writer", () => {
       const { counts, sql, writer } = yield* make()
       yield* sql`CREATE TABLE child (id TEXT PRIMARY KEY REFERENCES item (id) DEFERRABLE INITIALLY DEFERRED)`
       const orphan = {
+        key: "nobody",
         text: "INSERT INTO child (id) VALUES (?) ON CONFLICT DO NOTHING RETURNING id",
         parameters: ["nobody"]
       }
@@ -146,7 +164,7 @@ describe("the writer", () => {
           writer.submit(put(id))
         )
       )
-      assert.deepStrictEqual(exits, ids(5).map((id) => Exit.succeed([{ id }])))
+      assert.deepStrictEqual(exits, ids(5).map((id) => Exit.succeed([[id]])))
       assert.strictEqual(commits, 2)
       assert.deepStrictEqual(yield* stored, ids(5))
     }).pipe(memory))
@@ -184,7 +202,7 @@ describe("the writer", () => {
       })
       const exits = yield* together(ids(3).map((id) => writer.submit(put(id))))
       assert.isTrue(exits.every(Exit.isFailure))
-      assert.deepStrictEqual(yield* writer.submit(put("a")), [{ id: "a" }])
+      assert.deepStrictEqual(yield* writer.submit(put("a")), [["a"]])
     }).pipe(memory))
 
   it.effect("runs inside a transaction of the caller, past the queue", () =>
@@ -211,9 +229,9 @@ describe("the writer", () => {
     Effect.gen(function*() {
       const { stored, writer } = yield* make()
       const fibers = yield* Effect.forEach(ids(3), (id) => started(writer.submit(put(id))))
-      fibers[0]?.interruptUnsafe()
+      fibers[1]?.interruptUnsafe()
       yield* Fiber.awaitAll(fibers)
-      assert.deepStrictEqual(yield* stored, ids(3).slice(1))
+      assert.deepStrictEqual(yield* stored, ["i000", "i002"])
     }).pipe(memory))
 
   it.effect("finishes a write whose caller goes while it is written", () =>
@@ -227,9 +245,9 @@ describe("the writer", () => {
         }
       })
       const fibers = yield* Effect.forEach(ids(3), (id) => started(writer.submit(put(id))))
-      begun = () => fibers[0]?.interruptUnsafe()
+      begun = () => fibers[1]?.interruptUnsafe()
       const exits = yield* Fiber.awaitAll(fibers)
-      assert.deepStrictEqual(exits.map(Exit.isSuccess), [false, true, true])
+      assert.deepStrictEqual(exits.map(Exit.isSuccess), [true, false, true])
       assert.deepStrictEqual(yield* stored, ids(3))
       yield* writer.submit(put("next"))
     }).pipe(memory))
@@ -258,13 +276,14 @@ describe("the writer", () => {
 
   it.effect("sends the writes of a kind together, and of a key only one at a time", () =>
     Effect.gen(function*() {
-      const { partition } = Writer.inStatements(yield* SqlClient.SqlClient)
+      const { partition } = Writer.inStatements(pooled(yield* SqlClient.SqlClient))
       const entry = (text: string, shared: string, key: string) => ({
         name: `${text}${shared}${key}`,
         write: {
+          key,
           text,
           parameters: [],
-          member: { text: `many ${text}`, shared, key, values: {}, parametersOf: () => [], keyOf: () => key }
+          member: { text: `many ${text}`, shared, values: {}, parametersOf: () => [] }
         }
       })
       const parts = partition([

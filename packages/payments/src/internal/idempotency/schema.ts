@@ -6,13 +6,9 @@
 import * as Effect from "effect/Effect"
 import { Migrator, SqlClient, type SqlError } from "../sql/client.ts"
 
-/** @internal In the order of the table. `id` is the scope and the key, each with its length before it. */
+/** @internal What changes, in the order in which rows are read. `id` is the scope and the key, each with its length. */
 export const columns = [
   "id",
-  "tenant",
-  "operation",
-  "version",
-  "key",
   "state",
   "fingerprint",
   "owner",
@@ -26,6 +22,9 @@ export const columns = [
   "updated_at",
   "expires_at"
 ] as const
+
+/** @internal What `id` is made of, read where nobody knows it beforehand. */
+export const idColumns = ["tenant", "operation", "version", "key"] as const
 
 /** @internal By number and name, for a migrator. */
 export const migrations = (

@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { IdempotencyStore } from "../../IdempotencyStore.ts"
 import { type Migrator, SqlClient, type SqlError } from "../sql/client.ts"
-import { direct, type Execute, pooled, type Rows } from "../sql/execute.ts"
+import { direct, type Execute, pooled, type Row, type Rows } from "../sql/execute.ts"
 import { type Dialect, encodeRows, isIdentifier, pg, sqlite, type Statement, type Values } from "../sql/statement.ts"
 import * as Writer from "../sql/writer.ts"
 import * as machine from "./machine.ts"
@@ -25,7 +25,7 @@ import {
   type ResolveRequest,
   sweepLimitMax
 } from "./record.ts"
-import { decode, decodeListed, integer, type Row } from "./row.ts"
+import { decode, decodeListed, integer, timeOf } from "./row.ts"
 import * as schema from "./schema.ts"
 import * as statements from "./statements.ts"
 import { limitExceeded, StoreUnavailable } from "./unavailable.ts"
@@ -100,9 +100,10 @@ interface Database {
 // --- claim
 
 /** Looks first, because a replay must write nothing; SQLite cannot do both in one statement. */
-const claimSqlite = ({ execute, sql, statements, writer }: Database): Store["claim"] => {
+const claimSqlite = (database: Database): Store["claim"] => {
+  const { sql, statements } = database
   const look = (request: ClaimRequest, looks: number): Effect.Effect<ClaimReply, Failure> =>
-    Effect.flatMap(run({ execute }, statements.look, { id: request.id }), ([row]) => {
+    Effect.flatMap(run(database, statements.look, { id: request.id }), ([row]) => {
       if (row === undefined) return put(request, looks)
       const reply = toReply(request, row)
       if (reply === undefined) return unreadable("claim")
@@ -114,7 +115,7 @@ const claimSqlite = ({ execute, sql, statements, writer }: Database): Store["cla
   // Guarded anew: when another one was faster, nothing is written and nothing comes back.
   const put = (request: ClaimRequest, looks: number): Effect.Effect<ClaimReply, Failure> =>
     Effect.flatMap(
-      writer.submit({ text: statements.claim.one.text, parameters: statements.claim.one.bind(toValues(request)) }),
+      submit(database, statements.claim, toValues(request)),
       ([row]) => {
         if (row !== undefined) return readReply(request, row)
         return looks < looksMax ? look(request, looks + 1) : contended
@@ -156,7 +157,7 @@ const toValues = (request: ClaimRequest): Values => ({
 
 const toReply = (request: ClaimRequest, row: Row): ClaimReply | undefined => {
   const record = decode(request, row)
-  const now = integer(row["now"])
+  const now = timeOf(row)
   return record === undefined || Number.isNaN(now) ? undefined : { record, now }
 }
 
@@ -213,7 +214,7 @@ const renew = (database: Database, requests: ReadonlyArray<RenewRequest>) => {
   return unavailable(
     "renew",
     Effect.map(outside(database.sql, run(database, many, { rows: encodeRows(names, values) })), (rows) => {
-      const renewed = new Set(rows.map((row) => nameOf(row["id"], row["owner"], integer(row["fence"]))))
+      const renewed = new Set(rows.map((row) => nameOf(row[0], row[1], integer(row[2]))))
       return requests.map((request) => renewed.has(nameOf(request.id, request.owner, request.fence)))
     })
   )
@@ -222,15 +223,14 @@ const renew = (database: Database, requests: ReadonlyArray<RenewRequest>) => {
 /** Through the queue, with others; inside a transaction of the caller, there. */
 const submit = ({ dialect, writer }: Database, pair: statements.Pair, values: Values, shared = "") =>
   writer.submit({
+    key: String(values["id"]),
     text: pair.one.text,
     parameters: pair.one.bind(values),
     member: dialect.name === "sqlite" ? undefined : {
       text: pair.many.text,
       shared,
-      key: String(values["id"]),
       values,
-      parametersOf: (members) => pair.many.bind({ ...values, rows: encodeRows(pair.names, members) }),
-      keyOf: (row) => row["id"]
+      parametersOf: (members) => pair.many.bind({ ...values, rows: encodeRows(pair.names, members) })
     }
   })
 
@@ -265,9 +265,9 @@ const toResolution = (request: ResolveRequest): Values => ({
 
 const inspect = Effect.fnUntraced(function*({ execute, statements }: Database, id: RecordId) {
   const [row] = yield* run({ execute }, statements.inspect, { id: id.id })
-  const now = integer(row?.["now"])
+  const now = row === undefined ? Number.NaN : timeOf(row)
   if (row === undefined || Number.isNaN(now)) return yield* unreadable("inspect")
-  if (row["id"] === null) return { record: undefined, now }
+  if (row[0] === null) return { record: undefined, now }
   const record = decode(id, row)
   return record === undefined ? yield* unreadable("inspect") : { record, now }
 })

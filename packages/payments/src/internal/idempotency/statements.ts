@@ -7,7 +7,7 @@
  * @internal
  */
 import { compile, type Dialect, rows, type Statement, type Types } from "../sql/statement.ts"
-import { columns } from "./schema.ts"
+import { columns, idColumns } from "./schema.ts"
 
 const types: Types = {
   rows: "text",
@@ -81,9 +81,7 @@ export const make = (table: string, dialect: Dialect) => {
       })
     ),
     inspect: build(
-      `SELECT n.now AS now, ${
-        columnsOf("t")
-      } FROM (SELECT ${dialect.now} AS now) AS n LEFT JOIN ${table} AS t ON t.id = :id`
+      `SELECT ${columnsOf("t")}, n.now FROM (SELECT ${dialect.now} AS now) AS n LEFT JOIN ${table} AS t ON t.id = :id`
     ),
     evict: build(
       `DELETE FROM ${table} WHERE id = :id AND (:force = 1 OR state IN ('Vacant', 'Succeeded', 'Refused')) RETURNING id`
@@ -257,14 +255,29 @@ const claim = (table: string, dialect: Dialect): { readonly look: Statement; rea
   }
 }
 
+const target = [...columns, ...idColumns].join(", ")
+
 const inserted = (value: (name: string) => string, now: string): string =>
-  `${["id", "tenant", "operation", "version", "key"].map(value).join(", ")}, 'Claimed', ${value("fingerprint")}, ${
-    value("owner")
-  }, ${now}, 1, 0, ${now} + ${value("lease")}, 0, NULL, ${now}, ${now}, NULL`
+  [
+    value("id"),
+    "'Claimed'",
+    value("fingerprint"),
+    value("owner"),
+    now,
+    "1",
+    "0",
+    `${now} + ${value("lease")}`,
+    "0",
+    "NULL",
+    now,
+    now,
+    "NULL",
+    ...idColumns.map(value)
+  ].join(", ")
 
 /** Runs only when the slot looked free; answers nothing when it is not any more. SQLite has no INSERT within WITH. */
 const putSqlite = (table: string, dialect: Dialect): string =>
-  `INSERT INTO ${table} AS t (${columns.join(", ")}) VALUES (${inserted((name) => `:${name}`, dialect.now)})
+  `INSERT INTO ${table} AS t (${target}) VALUES (${inserted((name) => `:${name}`, dialect.now)})
 ON CONFLICT (id) DO UPDATE SET ${
     Object.entries(claimed(dialect)).map(([column, value]) => `${column} = ${value}`).join(", ")
   }
@@ -281,7 +294,7 @@ const claimPg = (table: string, dialect: Dialect, source: string): string => {
 r AS MATERIALIZED (SELECT * FROM ${source}),
 seen AS MATERIALIZED (SELECT ${columnsOf("t")} FROM r JOIN ${table} AS t ON t.id = r.p_id),
 put AS (
-  INSERT INTO ${table} AS t (${columns.join(", ")})
+  INSERT INTO ${table} AS t (${target})
   SELECT ${inserted((name) => `r.p_${name}`, "clock.now")} FROM r CROSS JOIN clock
   WHERE NOT EXISTS (SELECT 1 FROM seen WHERE seen.id = r.p_id AND NOT ${seen})
   ORDER BY r.p_id COLLATE "C"
@@ -325,5 +338,9 @@ const list = (table: string, dialect: Dialect) => (filters: Filters): Statement 
     ...(filters.stuck ? [stuck.replaceAll("NOW", dialect.now)] : [])
   ]
   const where = conditions.length === 0 ? "" : `WHERE ${conditions.join(" AND ")} `
-  return compile(dialect, types, `SELECT ${columnsOf("t")} FROM ${table} AS t ${where}ORDER BY t.id LIMIT :limit`)
+  return compile(
+    dialect,
+    types,
+    `SELECT ${columnsOf("t")}, ${idColumns.join(", ")} FROM ${table} AS t ${where}ORDER BY t.id LIMIT :limit`
+  )
 }

@@ -15,29 +15,26 @@ import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import { SqlClient, SqlError } from "./client.ts"
+import type { Execute, Rows } from "./execute.ts"
 import type { Values } from "./statement.ts"
-
-/** @internal */
-export type Rows = ReadonlyArray<{ readonly [column: string]: unknown }>
 
 /** @internal A guarded statement. */
 export interface Write {
+  /** Which record it writes. */
+  readonly key: string
   readonly text: string
   readonly parameters: ReadonlyArray<unknown>
   /** The same write as a row of a set-based statement, for a database that takes many at once. */
   readonly member?: Member | undefined
 }
 
-/** @internal */
+/** @internal Its rows have the key in the first column; of a key one write goes into a statement. */
 export interface Member {
   /** The set-based statement. Writes with the same text and the same `shared` may go together. */
   readonly text: string
   readonly shared: string
-  /** Which record it writes, as the rows of the answer name it: one write of a key at most goes into a statement. */
-  readonly key: string
   readonly values: Values
   readonly parametersOf: (members: ReadonlyArray<Values>) => ReadonlyArray<unknown>
-  readonly keyOf: (row: Rows[number]) => unknown
 }
 
 /** @internal The queue is full, or its layer has closed. */
@@ -50,6 +47,7 @@ export interface Writer {
 
 /** @internal */
 export interface Options {
+  readonly execute: Execute
   readonly strategy: Strategy
   /** Writes that share a commit. */
   readonly batchMax: number
@@ -90,6 +88,9 @@ interface State {
   /** Writes are on their way: what comes meanwhile waits and then goes together. */
   isBusy: boolean
   isScheduled: boolean
+  /** How many writes may go at once, and how many the next time. */
+  free: number
+  freeNext: number
   /** What the closing layer waits for. */
   closed: (() => void) | undefined
 }
@@ -99,8 +100,9 @@ export const make = (sql: SqlClient.SqlClient, options: Options): Effect.Effect<
   Effect.gen(function*() {
     // A batch belongs to no caller: neither to a transaction nor to a trace.
     const services = Context.omit(sql.transactionService, Tracer.ParentSpan)(yield* Effect.context<never>())
-    const state: State = { queue: [], isBusy: false, isScheduled: false, closed: undefined }
-    const flush = makeFlush(sql, options, state, Effect.runForkWith(services))
+    const state: State = { queue: [], isBusy: false, isScheduled: false, free: 0, freeNext: 1, closed: undefined }
+    const alone = (write: Write) => options.execute(write.text, write.parameters)
+    const flush = makeFlush(alone, options, state, Effect.runForkWith(services))
     yield* Effect.addFinalizer(() =>
       Effect.callback<void>((resume) => {
         state.closed = () => resume(Effect.void)
@@ -110,12 +112,32 @@ export const make = (sql: SqlClient.SqlClient, options: Options): Effect.Effect<
     return {
       submit: (write) =>
         Effect.withFiber((fiber) =>
-          Context.getOrUndefined(fiber.context, sql.transactionService) === undefined
-            ? enqueue(state, options.queueMax, write, flush)
-            : alone(sql, write)
+          Context.getOrUndefined(fiber.context, sql.transactionService) !== undefined
+            ? alone(write)
+            : isFree(state)
+            ? flush.whileBusy(alone(write))
+            : enqueue(state, options.queueMax, write, flush.flush)
         )
     }
   })
+
+// How many writes at the most go at once after one that waited for its tick and stayed alone.
+const freeMax = 8
+
+/**
+ * Whether a write goes at once. To see whether others come, it would have to wait for the end of its tick, which costs a
+ * lone caller more than the commit saves; so those that waited in vain let more and more of the next ones through.
+ */
+const isFree = (state: State): boolean => {
+  if (state.isBusy || state.isScheduled || state.closed !== undefined || state.free === 0) return false
+  state.free--
+  return true
+}
+
+const learn = (state: State, size: number): void => {
+  state.freeNext = size > 1 ? 1 : Math.min(state.freeNext * 2, freeMax)
+  state.free = size > 1 ? 0 : state.freeNext
+}
 
 const enqueue = (state: State, queueMax: number, write: Write, flush: () => void): Answer =>
   Effect.callback((resume) => {
@@ -136,8 +158,10 @@ const schedule = (state: State, flush: () => void): void => {
   queueMicrotask(flush)
 }
 
+type Alone = (write: Write) => Effect.Effect<Rows, SqlError.SqlError>
+
 const makeFlush = (
-  sql: SqlClient.SqlClient,
+  alone: Alone,
   { batchMax, strategy }: Options,
   state: State,
   fork: (effect: Effect.Effect<void>) => void
@@ -147,10 +171,11 @@ const makeFlush = (
     const waiting = state.queue.filter((entry) => !entry.abandoned)
     const batch = waiting.splice(0, batchMax)
     state.queue = waiting
+    if (batch.length > 0) learn(state, batch.length)
     const [first] = batch
-    if (batch.length === 1 && first !== undefined) first.resume(whileBusy(alone(sql, first.write)))
+    if (batch.length === 1 && first !== undefined) first.resume(whileBusy(alone(first.write)))
     else if (batch.length > 1) {
-      fork(whileBusy(Effect.forEach(strategy.partition(batch), (part) => write(sql, strategy, part), all)))
+      fork(whileBusy(Effect.forEach(strategy.partition(batch), (part) => write(alone, strategy, part), all)))
     }
     if (!state.isBusy) finished()
   }
@@ -167,33 +192,29 @@ const makeFlush = (
       return Effect.onExit(self, () => Effect.sync(finished))
     })
 
-  return flush
+  return { flush, whileBusy }
 }
 
 const all = { concurrency: "unbounded", discard: true } as const
 
-// The columns are ours: names are not transformed.
-const alone = (sql: SqlClient.SqlClient, write: Write): Effect.Effect<Rows, SqlError.SqlError> =>
-  sql.unsafe<Rows[number]>(write.text, write.parameters).withoutTransform
-
 const write = (
-  sql: SqlClient.SqlClient,
+  alone: Alone,
   strategy: Strategy,
   batch: ReadonlyArray<Entry>,
   isSecond = false
 ): Effect.Effect<void> =>
   batch.length === 1
-    ? eachAlone(sql, batch)
+    ? eachAlone(alone, batch)
     : Effect.flatMap(commit(strategy, batch), (outcome) => {
       switch (outcome._tag) {
         case "Committed":
           return answerAll(batch, (index) => Effect.succeed(outcome.rows[index] ?? []))
         case "RolledBack":
-          return eachAlone(sql, batch)
+          return eachAlone(alone, batch)
         case "NotBegun":
           return answerAll(batch, () => Effect.failCause(outcome.cause))
         case "CommitUnknown":
-          return isSecond ? eachAlone(sql, batch) : write(sql, strategy, batch, true)
+          return isSecond ? eachAlone(alone, batch) : write(alone, strategy, batch, true)
       }
     })
 
@@ -208,12 +229,12 @@ const answerAll = (batch: ReadonlyArray<Entry>, answer: (index: number) => Answe
   Effect.sync(() => batch.forEach((entry, index) => entry.resume(answer(index))))
 
 /** One after the other; when the database is gone or locked, that is the answer to the rest too. */
-const eachAlone = (sql: SqlClient.SqlClient, batch: ReadonlyArray<Entry>): Effect.Effect<void> => {
+const eachAlone = (alone: Alone, batch: ReadonlyArray<Entry>): Effect.Effect<void> => {
   let last: Exit.Exit<Rows, SqlError.SqlError> | undefined
   return Effect.forEach(
     batch,
     (entry) =>
-      Effect.map(last === undefined ? Effect.exit(alone(sql, entry.write)) : Effect.succeed(last), (exit) => {
+      Effect.map(last === undefined ? Effect.exit(alone(entry.write)) : Effect.succeed(last), (exit) => {
         if (isOutage(exit)) last = exit
         entry.resume(exit)
       }),
@@ -238,7 +259,7 @@ export const inTransaction = (sql: SqlClient.SqlClient): Strategy => ({
       const run = Effect.flatMap(sql.transactionService, ([connection]) => {
         stage = "RolledBack"
         return Effect.map(
-          Effect.forEach(batch, (write) => connection.execute(write.text, write.parameters, undefined)),
+          Effect.forEach(batch, (write) => connection.executeValues(write.text, write.parameters)),
           (rows: ReadonlyArray<Rows>) => {
             stage = "CommitUnknown"
             return rows
@@ -256,14 +277,13 @@ export const inTransaction = (sql: SqlClient.SqlClient): Strategy => ({
 })
 
 /** @internal The writes of one tick as one statement for each kind, for Postgres: many statements would cost as many replies. */
-export const inStatements = (sql: SqlClient.SqlClient): Strategy => ({
+export const inStatements = (execute: Execute): Strategy => ({
   partition: (entries) => Array.from(groupByKind(entries).values()),
   commit: (batch) => {
     const members = batch.flatMap(({ member }) => member ?? [])
     const [first] = members
     if (first === undefined || members.length < batch.length) return Effect.succeed({ _tag: "RolledBack" })
-    const statement = sql.unsafe<Rows[number]>(first.text, first.parametersOf(members.map(({ values }) => values)))
-    return Effect.match(statement.withoutTransform, {
+    return Effect.match(execute(first.text, first.parametersOf(members.map(({ values }) => values))), {
       onFailure: (error): Outcome =>
         // An answer of the database says that nothing was written; no answer says nothing.
         error.reason._tag === "ConnectionError"
@@ -271,7 +291,7 @@ export const inStatements = (sql: SqlClient.SqlClient): Strategy => ({
           : { _tag: "RolledBack" },
       onSuccess: (rows): Outcome => ({
         _tag: "Committed",
-        rows: members.map(({ key }) => rows.filter((row) => first.keyOf(row) === key))
+        rows: batch.map(({ key }) => rows.filter((row) => row[0] === key))
       })
     })
   }
@@ -283,7 +303,7 @@ const groupByKind = <A extends { readonly write: Write }>(entries: ReadonlyArray
   const seen = new Map<string, number>()
   for (const entry of entries) {
     const { member, text } = entry.write
-    const key = `${member?.key} ${text}`
+    const key = `${entry.write.key} ${text}`
     const before = seen.get(key) ?? 0
     seen.set(key, before + 1)
     const kind = `${before} ${member?.shared} ${member?.text ?? text}`
