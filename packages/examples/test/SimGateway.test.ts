@@ -1,5 +1,5 @@
 import { NodeHttpClient } from "@effect/platform-node"
-import { assert, describe, it, layer } from "@effect/vitest"
+import { assert, describe, it, layer, vi } from "@effect/vitest"
 import { Config, ConfigProvider, Duration, Effect, Exit, Layer, Option, Redacted } from "effect"
 import { Card, Money, PaymentError, PaymentGateway } from "effect-payments"
 import { FetchHttpClient, HttpClient, HttpClientError, HttpClientResponse } from "effect/http"
@@ -12,6 +12,9 @@ import { GatewaySim, layer as layerSim, start } from "../src/gateway-sim/start.t
 import * as SimGateway from "../src/SimGateway.ts"
 import { selfSigned } from "./support/certificate.ts"
 import { receiver } from "./support/wire.ts"
+
+// Each starts processes, on machines that have other things to do.
+vi.setConfig({ testTimeout: 60_000 })
 
 const token = Card.CardToken.make("tok_visa")
 const eur = (amount: string) => Money.makeUnsafe("EUR", amount)
@@ -94,7 +97,7 @@ for (const [name, client] of clients) {
             const gateway = yield* gatewayOf()
             const key = newKey()
             yield* sim.plan({ key: downstreamKey(key), plan })
-            const charge = Effect.timeoutOption(gateway.authorize(sale).pipe(withClaim(key)), "300 millis")
+            const charge = Effect.timeoutOption(gateway.authorize(sale).pipe(withClaim(key)), "1 second")
             assert.isTrue(Option.isNone(yield* charge))
             assert.strictEqual((yield* gateway.lookup(downstreamKey(key)))._tag, tag)
           })
@@ -202,14 +205,14 @@ for (const [name, client] of clients) {
           const sim = yield* GatewaySim
           const gateway = yield* gatewayOf()
           const key = newKey()
-          yield* sim.plan({ key: downstreamKey(key), plan: "delay=500" })
+          yield* sim.plan({ key: downstreamKey(key), plan: "delay=2000" })
           const claim = makeClaim(key)
           const charge = gateway.authorize(sale).pipe(underClaim(claim))
           const [first, second] = yield* Effect.all([
             charge,
-            Effect.delay(Effect.flip(charge), "100 millis"),
+            Effect.delay(Effect.flip(charge), "300 millis"),
             Effect.andThen(
-              Effect.sleep("200 millis"),
+              Effect.sleep("400 millis"),
               Effect.map(gateway.lookup(downstreamKey(key)), ({ _tag }) => {
                 assert.strictEqual(_tag, "StillUnknown")
               })
@@ -290,7 +293,7 @@ describe("SimGateway with the simulator", () => {
       assert.strictEqual(tagOf(yield* charge("sk_test_wrong")), "GatewayUnavailable")
       assert.strictEqual(yield* charges, 0)
       assert.strictEqual(tagOf(yield* charge("sk_test_right")), "captured")
-    })).pipe(Effect.provide(FetchHttpClient.layer)), 60_000)
+    })).pipe(Effect.provide(FetchHttpClient.layer)))
 
   it.live(
     "fails over from a gateway that is gone, and back to nobody from one that may have acted",
@@ -335,7 +338,7 @@ describe("SimGateway with the simulator", () => {
       assert.strictEqual(yield* charges, 1)
       const error = yield* Effect.flip(Effect.provide(charge, environment({ SIM_GATEWAY_URL: "nowhere" })))
       assert.instanceOf(error, Config.ConfigError)
-    })).pipe(Effect.provide(FetchHttpClient.layer)), 60_000)
+    })).pipe(Effect.provide(FetchHttpClient.layer)))
 })
 
 /** A client that answers each request with this, or fails for this cause. */

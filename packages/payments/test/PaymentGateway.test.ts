@@ -99,6 +99,7 @@ describe("PaymentGateway.make", () => {
         [Effect.fail(timeout), false],
         [Effect.die("a bug"), false],
         [Effect.interrupt, false],
+        [Effect.failCause(Cause.combine(Cause.fail(unavailable), Cause.die("a bug"))), false],
         [Effect.fail(unavailable), undefined]
       ] as const
       for (const [answer, certain] of cases) {
@@ -181,7 +182,8 @@ describe("PaymentGateway.failover", () => {
       ["Refused", Effect.fail(refusal)],
       ["Unknown", Effect.fail(timeout)],
       ["a defect", Effect.die("a bug")],
-      ["an interruption", Effect.interrupt]
+      ["an interruption", Effect.interrupt],
+      ["a defect beside NotExecuted", Effect.failCause(Cause.combine(Cause.fail(unavailable), Cause.die("a bug")))]
     ] as const
   )("does not move on from %s", ([, answer]) =>
     Effect.gen(function*() {
@@ -315,6 +317,19 @@ describe("PaymentGateway.failover", () => {
       const made = yield* both.authorize(sale).pipe(withClaim("k"))
       assert.strictEqual(made.id, "x:b:1")
       assert.strictEqual((yield* both.capture({ transactionId: made.id }).pipe(withClaim("l"))).id, "x:cap")
+    }))
+
+  it.effect("sends what the second made to the second, though the first's name is the start of its name", () =>
+    Effect.gen(function*() {
+      const { a, b, both } = pair(
+        [Effect.fail(unavailable)],
+        [ok("1"), ok("2")],
+        { first: { name: "x" }, second: { name: "x:b" } }
+      )
+      const made = yield* both.authorize(sale).pipe(withClaim("k"))
+      yield* both.void({ transactionId: made.id }).pipe(withClaim("l"))
+      assert.lengthOf(a.keys, 1)
+      assert.lengthOf(b.keys, 2)
     }))
 
   it.effect("composes: the id tells the way through both levels", () =>

@@ -192,16 +192,37 @@ export interface Options {
  * **Example** (a charge that happened though its reply was lost)
  *
  * ```ts
- * import { Effect } from "effect"
+ * import { NodeCrypto } from "@effect/platform-node"
+ * import { Effect, Layer } from "effect"
+ * import { Card, Idempotency, IdempotencyStore, Money, PaymentError, PaymentGateway } from "effect-payments"
  * import { TestGateway } from "effect-payments/testing"
+ *
+ * const request = { token: Card.CardToken.make("tok_visa"), money: Money.makeUnsafe("EUR", "12.50") }
+ *
+ * const charge = Effect.flatMap(PaymentGateway.PaymentGateway, (gateway) => gateway.authorize(request)).pipe(
+ *   Idempotency.idempotent({
+ *     scope: Idempotency.Scope.make({ tenant: "acme", operation: "charge", version: 1 }),
+ *     key: Idempotency.Key.make("order-1"),
+ *     payload: request,
+ *     payloadSchema: PaymentGateway.AuthorizeRequest,
+ *     success: PaymentGateway.Transaction,
+ *     error: PaymentError.PaymentError,
+ *     resolve: Idempotency.resolveByLookup()
+ *   })
+ * )
  *
  * const program = Effect.gen(function*() {
  *   const test = yield* TestGateway.make({ plan: [TestGateway.lostReply] })
- *   const before = yield* test.gateway.lookup("key-1")
- *   return { before, charges: yield* test.charges }
+ *   const found = yield* Effect.provideService(charge, PaymentGateway.PaymentGateway, test.gateway)
+ *   return { status: found.status, lookups: yield* test.lookups, charges: yield* test.charges }
  * })
  *
- * Effect.runSync(program) // => { before: { _tag: "NeverHappened" }, charges: 0 }
+ * const layer = Idempotency.layer().pipe(
+ *   Layer.provide(IdempotencyStore.layerStoreMemory()),
+ *   Layer.provide(NodeCrypto.layer)
+ * )
+ *
+ * await Effect.runPromise(Effect.provide(program, layer)) // => { status: "authorized", lookups: 1, charges: 1 }
  * ```
  *
  * @category constructors

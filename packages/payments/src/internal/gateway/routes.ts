@@ -11,8 +11,7 @@
 /** @internal */
 export type Place = "primary" | "secondary"
 
-/** @internal */
-export const routesMax = 65_536
+const routesMax = 65_536
 
 interface Route {
   place: Place
