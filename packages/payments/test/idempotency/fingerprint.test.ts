@@ -17,7 +17,7 @@ const faultOf = <P>(schema: Schema.Codec<P, unknown>, payload: P, limitBytes = l
 type Json = null | boolean | number | string | ReadonlyArray<Json> | { readonly [key: string]: Json | undefined }
 
 /** Few of each, so that equal ones and near misses come up often. */
-const Text = Schema.Literals([
+const texts = [
   "",
   "a",
   "A",
@@ -28,10 +28,12 @@ const Text = Schema.Literals([
   "\ufb33",
   "1",
   "\r",
-  "\\",
   "\"",
   "\u007f"
-])
+] as const
+const Text = Schema.Literals([...texts, "\\"])
+// None ends in a backslash: JSON.parse of V8 13.6 (Node 24) then takes a later name that ends in an escape for it.
+const Name = Schema.Literals(texts)
 const Num = Schema.Literals([0, -0, 1, -1, 0.1, 1e21, 1e-7, 123456789.5, Number.MAX_SAFE_INTEGER, 5e-324])
 const WellFormed = Schema.String.check(Schema.makeFilter((text) => text.isWellFormed()))
 const leaf = Schema.Union([Schema.Null, Schema.Boolean, Num, Text, Schema.Finite, WellFormed])
@@ -41,7 +43,7 @@ const levels = (depth: number): Schema.Codec<Json, unknown> =>
     : Schema.Union([
       leaf,
       Schema.Array(levels(depth - 1)).check(Schema.isMaxLength(4)),
-      Schema.Record(Text, Schema.optional(levels(depth - 1)))
+      Schema.Record(Name, Schema.optional(levels(depth - 1)))
     ]) as never
 const Value = levels(3)
 const anything = Schema.Unknown as Schema.Codec<Json, unknown>
@@ -66,7 +68,7 @@ const rearranged = (value: Json): Json => {
     [key, item === undefined ? item : rearranged(item)] as const
   )
   return Object.fromEntries([
-    ...entries.reverse(),
+    ...entries.toReversed(),
     ...entries.some(([key]) => key === "absent") ? [] : [["absent", undefined]]
   ])
 }
@@ -138,7 +140,7 @@ describe("RFC 8785", () => {
   it("section 3.2.2: the example in its canonical form", () => {
     assert.strictEqual(
       canonical(anything, {
-        numbers: [333333333.33333329, 1E30, 4.50, 2e-3, 0.000000000000000000000000001],
+        numbers: [Number("333333333.33333329"), 1E30, 4.50, 2e-3, 0.000000000000000000000000001],
         string: "\u20ac$\u000F\u000aA'\u0042\u0022\u005c\\\"/",
         literals: [null, true, false]
       }),
@@ -176,58 +178,65 @@ describe("RFC 8785", () => {
 })
 
 describe("what JSON has no word for", () => {
-  const distinct = <P>(schema: Schema.Codec<P, unknown>, values: ReadonlyArray<P>): void => {
-    const texts = values.map((value) => canonical(schema, value))
-    assert.strictEqual(new Set(texts).size, values.length, texts.join(" "))
-  }
-  const same = <P>(schema: Schema.Codec<P, unknown>, a: P, b: P): void =>
-    assert.strictEqual(canonical(schema, a), canonical(schema, b))
+  const areDistinct = <P>(schema: Schema.Codec<P, unknown>, values: ReadonlyArray<P>): boolean =>
+    new Set(values.map((value) => canonical(schema, value))).size === values.length
+  const areSame = <P>(schema: Schema.Codec<P, unknown>, a: P, b: P): boolean =>
+    canonical(schema, a) === canonical(schema, b)
 
   it("a bigint is exact, and is no string", () => {
-    distinct(Schema.BigInt, [2n ** 64n, 2n ** 64n + 1n, -(2n ** 64n), 0n])
-    distinct(Schema.Union([Schema.BigInt, Schema.String, Schema.Number]), [1n, "1", 1])
-    distinct(Schema.Array(Schema.Union([Schema.BigInt, Schema.String])), [[1n, "1"], ["1", 1n], [1n, 1n], ["1", "1"]])
+    assert.isTrue(areDistinct(Schema.BigInt, [2n ** 64n, 2n ** 64n + 1n, -(2n ** 64n), 0n]))
+    assert.isTrue(areDistinct(Schema.Union([Schema.BigInt, Schema.String, Schema.Number]), [1n, "1", 1]))
+    assert.isTrue(
+      areDistinct(Schema.Array(Schema.Union([Schema.BigInt, Schema.String])), [[1n, "1"], ["1", 1n], [1n, 1n], [
+        "1",
+        "1"
+      ]])
+    )
   })
 
   it("a Date is its instant", () => {
-    distinct(Schema.Date, [new Date(0), new Date(1)])
-    same(Schema.Date, new Date("2026-01-01T01:00:00+01:00"), new Date("2026-01-01T00:00:00Z"))
-    distinct(Schema.Union([Schema.Date, Schema.String]), [new Date(0), "1970-01-01T00:00:00.000Z"])
+    assert.isTrue(areDistinct(Schema.Date, [new Date(0), new Date(1)]))
+    assert.isTrue(areSame(Schema.Date, new Date("2026-01-01T01:00:00+01:00"), new Date("2026-01-01T00:00:00Z")))
+    assert.isTrue(areDistinct(Schema.Union([Schema.Date, Schema.String]), [new Date(0), "1970-01-01T00:00:00.000Z"]))
     assert.strictEqual(faultOf(Schema.Date, new Date(Number.NaN)), "not encodable")
   })
 
   it("bytes are their content", () => {
-    distinct(Schema.Uint8Array, [
+    assert.isTrue(areDistinct(Schema.Uint8Array, [
       new Uint8Array([]),
       new Uint8Array([0]),
       new Uint8Array([0, 0]),
       new Uint8Array([255])
-    ])
-    same(Schema.Uint8Array, new Uint8Array([1, 2, 3]), new Uint8Array([0, 1, 2, 3]).subarray(1))
+    ]))
+    assert.isTrue(areSame(Schema.Uint8Array, new Uint8Array([1, 2, 3]), new Uint8Array([0, 1, 2, 3]).subarray(1)))
   })
 
   it("a Map and a Set are their members, in their order", () => {
     const maps = Schema.ReadonlyMap(Schema.String, Schema.Number)
-    distinct(maps, [
+    assert.isTrue(areDistinct(maps, [
       new Map(),
       new Map([["a", 1]]),
       new Map([["a", 2]]),
       new Map([["b", 1]]),
       new Map([["a", 1], ["b", 1]])
-    ])
-    same(maps, new Map([["a", 1]]), new Map([["a", 1]]))
-    distinct(Schema.ReadonlySet(Schema.Number), [new Set(), new Set([1]), new Set([2]), new Set([1, 2])])
-    distinct(Schema.Union([Schema.ReadonlySet(Schema.Number), Schema.Array(Schema.Number)]), [new Set([1]), [1]])
+    ]))
+    assert.isTrue(areSame(maps, new Map([["a", 1]]), new Map([["a", 1]])))
+    assert.isTrue(
+      areDistinct(Schema.ReadonlySet(Schema.Number), [new Set(), new Set([1]), new Set([2]), new Set([1, 2])])
+    )
+    assert.isTrue(
+      areDistinct(Schema.Union([Schema.ReadonlySet(Schema.Number), Schema.Array(Schema.Number)]), [new Set([1]), [1]])
+    )
   })
 
   it("a class is its fields", () => {
     class Order extends Schema.Class<Order>("Order")({ id: Schema.String, count: Schema.BigInt }) {}
-    same(Order, new Order({ id: "a", count: 1n }), new Order({ count: 1n, id: "a" }))
-    distinct(Order, [
+    assert.isTrue(areSame(Order, new Order({ id: "a", count: 1n }), new Order({ count: 1n, id: "a" })))
+    assert.isTrue(areDistinct(Order, [
       new Order({ id: "a", count: 1n }),
       new Order({ id: "a", count: 2n }),
       new Order({ id: "b", count: 1n })
-    ])
+    ]))
   })
 
   it("an absent member is one that is undefined, and neither is null", () => {
@@ -237,8 +246,8 @@ describe("what JSON has no word for", () => {
         other: other as Schema.Codec<unknown>
       })
       const one = other === Schema.Number ? 1 : 1n
-      same(schema, { note: undefined, other: one }, { other: one })
-      distinct(schema, [{ other: one }, { note: null, other: one }])
+      assert.isTrue(areSame(schema, { note: undefined, other: one }, { other: one }))
+      assert.isTrue(areDistinct(schema, [{ other: one }, { note: null, other: one }]))
     }
   })
 })

@@ -1,6 +1,9 @@
 /**
  * Canonical JSON (RFC 8785) of an encoded payload, and the text form in which results are stored.
  *
+ * What an encoded payload holds besides JSON (a bigint, a Date, bytes, a Map) is written as the schema's JSON codec does,
+ * with the name of its kind before it, so that it is never taken for the same text.
+ *
  * @internal
  */
 import * as Result from "effect/Result"
@@ -40,16 +43,14 @@ const makeCodec = (schema: Schema.Codec<unknown, unknown>): Codec => {
       : Result.fail("not encodable")
   }
   return {
-    canonical: (value, limitBytes) => {
-      const encoded = attempt(() => encode(value))
-      if (Result.isFailure(encoded)) return Result.fail(encoded.failure)
-      const state = new WriteState(limitBytes)
-      const text = write(encoded.success, 0, state)
-      if (state.fault !== undefined) return Result.fail(state.fault)
-      return state.isJson
-        ? bounded(text, limitBytes)
-        : Result.flatMap(attempt(() => encodeJson(value)), (value) => canonicalize(value, limitBytes))
-    },
+    canonical: (value, limitBytes) =>
+      Result.flatMap(attempt(() => encode(value)), (encoded) => {
+        const state = new WriteState(limitBytes)
+        const text = tryWrite(encoded, undefined, state)
+        if (state.fault !== undefined) return Result.fail(state.fault)
+        if (state.isJson) return bounded(text, limitBytes)
+        return Result.flatMap(attempt(() => encodeJson(value)), (json) => canonicalize(encoded, json, limitBytes))
+      }),
     store: (value, limitBytes) =>
       Result.flatMap(
         attempt(() => Result.map(encodeJson(value), (encoded) => JSON.stringify(encoded) ?? "null")),
@@ -59,12 +60,21 @@ const makeCodec = (schema: Schema.Codec<unknown, unknown>): Codec => {
   }
 }
 
-/** @internal Canonical JSON of a JSON value: `undefined` members are left out, -0 is 0. */
-export const canonicalize = (value: unknown, limitBytes: number): Result.Result<string, Fault> => {
+const canonicalize = (value: unknown, json: unknown, limitBytes: number): Result.Result<string, Fault> => {
   const state = new WriteState(limitBytes)
-  const text = write(value, 0, state)
+  const text = tryWrite(value, json, state)
   if (state.fault !== undefined) return Result.fail(state.fault)
   return state.isJson ? bounded(text, limitBytes) : Result.fail("not encodable")
+}
+
+// A getter or a proxy may throw.
+const tryWrite = (value: unknown, json: unknown, state: WriteState): string => {
+  try {
+    return write(value, json, 0, state)
+  } catch {
+    state.fault = "not encodable"
+    return ""
+  }
 }
 
 class WriteState {
@@ -78,7 +88,8 @@ class WriteState {
   }
 }
 
-const write = (value: unknown, depth: number, state: WriteState): string => {
+/** `undefined` members are left out, -0 is 0. `json` is what the JSON codec has made of the same value, if it has. */
+const write = (value: unknown, json: unknown, depth: number, state: WriteState): string => {
   if (--state.left < 0) state.fault = "too large"
   if (state.fault !== undefined) return ""
   switch (typeof value) {
@@ -98,12 +109,18 @@ const write = (value: unknown, depth: number, state: WriteState): string => {
         state.fault = "nested too deep"
         return ""
       }
-      if (Array.isArray(value)) return `[${value.map((item) => write(item, depth + 1, state)).join(",")}]`
-      if (isPlain(value)) return writeObject(value as Readonly<Record<string, unknown>>, depth, state)
+      if (Array.isArray(value)) {
+        return `[${value.map((item, index) => write(item, memberOf(json, index), depth + 1, state)).join(",")}]`
+      }
+      if (isPlain(value)) return writeObject(value as Readonly<Record<string, unknown>>, json, depth, state)
   }
+  if (json !== undefined) return `${Object.prototype.toString.call(value)}${write(json, undefined, depth, state)}`
   state.isJson = false
   return ""
 }
+
+const memberOf = (json: unknown, key: string | number): unknown =>
+  typeof json === "object" && json !== null ? (json as Readonly<Record<string, unknown>>)[key] : undefined
 
 const isPlain = (value: object): boolean => {
   const prototype = Object.getPrototypeOf(value) as unknown
@@ -111,12 +128,17 @@ const isPlain = (value: object): boolean => {
 }
 
 // Sorted by UTF-16 code units (RFC 8785, section 3.2.3), which is what sort() does.
-const writeObject = (value: Readonly<Record<string, unknown>>, depth: number, state: WriteState): string => {
+const writeObject = (
+  value: Readonly<Record<string, unknown>>,
+  json: unknown,
+  depth: number,
+  state: WriteState
+): string => {
   let text = "{"
   for (const key of Object.keys(value).sort()) {
     const item = value[key]
     if (item === undefined) continue
-    text += `${text.length === 1 ? "" : ","}${quote(key, state)}:${write(item, depth + 1, state)}`
+    text += `${text.length === 1 ? "" : ","}${quote(key, state)}:${write(item, memberOf(json, key), depth + 1, state)}`
   }
   return `${text}}`
 }
