@@ -240,6 +240,15 @@ describe("Card.findPans, what is no card", () => {
       none(`aaaaaaaa-bbbb-4ccc-${digits.slice(0, 4)}-${digits.slice(4, 16)}`)
     }), runs)
 
+  it.effect.prop("is a UUID with a short card number in it", [Digits], ([digits]) =>
+    Effect.sync(() => {
+      const { groups, number } = pan(issued.findIndex(([, , length]) => length === 12), digits)
+      assert.isTrue(Card.containsPan(number))
+      none(`id aaaaaaaa-bbbb-4ccc-8ddd-${number}`)
+      none(`id 12345678-${group(number, groups, ["-"])}-123456789012`)
+      none(`id ${number.slice(4)}-${group(number, groups, ["-"])}-abcdefabcdef`)
+    }), runs)
+
   it.effect.prop("is a digest that happens to hold one", [Issued, Digits], ([index, digits]) =>
     Effect.sync(() => {
       const { number } = pan(index, digits)

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Option, Redacted, Result, Schema } from "effect"
 import { Decline, PaymentError } from "effect-payments"
 import { inspect } from "node:util"
+import { classify } from "../src/internal/decline/classify.ts"
 
 const row = (processor: Decline.Processor, code: string) => Option.getOrThrow(Decline.lookup(processor, code))
 const error = (processor: string, code: string) => PaymentError.fromDecline({ processor, code })
@@ -103,6 +104,16 @@ describe("Decline, masked codes", () => {
       [refused.disposition, refused.repeatable, refused.retryAfter],
       [generic.disposition, generic.repeatable, generic.retryAfter]
     )
+  })
+
+  it("would look the same whatever their kind", () => {
+    for (const { kind, reattempt } of Decline.all) {
+      assert.deepStrictEqual(classify(kind, reattempt, true), {
+        reason: "CardDeclined",
+        publicCode: Decline.generic.publicCode,
+        advice: Decline.generic.advice
+      })
+    }
   })
 
   it("still tell the merchant what they are", () => {
