@@ -16,10 +16,25 @@ import * as memory from "./internal/idempotency/memory.ts"
 import type * as record from "./internal/idempotency/record.ts"
 import * as schema from "./internal/idempotency/schema.ts"
 import * as sql from "./internal/idempotency/sql.ts"
-import { StoreUnavailable } from "./internal/idempotency/unavailable.ts"
+import * as unavailable from "./internal/idempotency/unavailable.ts"
 import type { Migrator, SqlClient, SqlError } from "./internal/sql/client.ts"
 
-export { StoreUnavailable }
+/**
+ * The store did not answer, or answered with a failure. `operation` is the operation of the port, `detail` a short word
+ * on the cause that holds no data of the record.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export const StoreUnavailable = unavailable.StoreUnavailable
+
+/**
+ * See {@link StoreUnavailable}.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type StoreUnavailable = unavailable.StoreUnavailable
 
 /** @category models @since 0.1.0 */
 export type RecordId = record.RecordId

@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Cause, Deferred, Effect, Equal, Exit, Fiber, Layer, Schema } from "effect"
 import { Idempotency, IdempotencyStore, Money, PaymentError } from "effect-payments"
 import { TestClock } from "effect/testing"
+import { GatewayCallMustBeInsideIdempotent } from "../src/internal/stack/claim.ts"
 
 const scope = Idempotency.Scope.make({ tenant: "acme", operation: "charge", version: 1 })
 const key = Idempotency.Key.make("key-1")
@@ -127,5 +128,55 @@ describe("Idempotency.idempotent", () => {
       yield* TestClock.adjust("1 minute")
       assert.strictEqual((yield* Fiber.join(fiber)).id, "r1")
       assert.strictEqual(state.runs, 1)
+    }).pipe(Effect.provide(layer)))
+})
+
+describe("Claim", () => {
+  it.effect("is repeatable only while every gateway that a call left for still recognises it", () =>
+    Effect.gen(function*() {
+      const repeatable = Idempotency.idempotent(
+        Effect.gen(function*() {
+          const claim = yield* GatewayCallMustBeInsideIdempotent
+          const before = yield* claim.repeatable
+          const first = yield* claim.depart({ phase: "authorize", request: "r", deduplicatesMillis: 60_000 })
+          const once = yield* claim.repeatable
+          const second = yield* claim.depart({ phase: "authorize", request: "r", deduplicatesMillis: 0 })
+          return [before, once, yield* claim.repeatable, first === second]
+        }),
+        { ...options, success: Schema.Array(Schema.Boolean) }
+      )
+      assert.deepStrictEqual(yield* repeatable, [false, true, false, true])
+    }).pipe(Effect.provide(layer)))
+
+  it.effect("refuses a second request under one downstream key before it leaves", () =>
+    Effect.gen(function*() {
+      const state = { left: 0 }
+      const twice = Effect.gen(function*() {
+        const claim = yield* GatewayCallMustBeInsideIdempotent
+        for (const request of ["first", "second"]) {
+          yield* claim.depart({ phase: "authorize", request, deduplicatesMillis: 60_000 })
+          state.left++
+        }
+        return receipt(1)
+      })
+      const error = yield* Effect.flip(Idempotency.idempotent(twice, options))
+      assert.strictEqual(error._tag === "IdempotencyError" && error.reason._tag, "DownstreamKeyReused")
+      assert.strictEqual(state.left, 1)
+      assert.strictEqual((yield* Idempotency.inspect({ scope, key }))?.state, "Indeterminate")
+    }).pipe(Effect.provide(layer)))
+
+  it.effect("gives a phase of its own another downstream key", () =>
+    Effect.gen(function*() {
+      const keys = Idempotency.idempotent(
+        Effect.gen(function*() {
+          const ask = Effect.flatMap(
+            GatewayCallMustBeInsideIdempotent,
+            (claim) => Effect.succeed(claim.phase ?? "none")
+          )
+          return [yield* ask, yield* Idempotency.phase(ask, "second-card")]
+        }),
+        { ...options, success: Schema.Array(Schema.String) }
+      )
+      assert.deepStrictEqual(yield* keys, ["none", "second-card"])
     }).pipe(Effect.provide(layer)))
 })

@@ -23,6 +23,12 @@ export const downstreamKey = (digest: Digest.Digest["Service"], id: RecordId, ph
     (hex) => `ep1_${hex.slice(0, 40)}`
   )
 
+interface Departed {
+  readonly request: string
+  deduplicatesMillis: number
+  isCertain: boolean
+}
+
 /** @internal */
 export class OperationClaim implements Claim {
   readonly scope: Claim["scope"]
@@ -34,7 +40,7 @@ export class OperationClaim implements Claim {
   private readonly digest: Digest.Digest["Service"]
   /** How long ago the operation was first claimed. */
   readonly ageMillis: () => number
-  private departures: Map<string, { readonly departure: Departure; isCertain: boolean }> | undefined = undefined
+  private departures: Map<string, Departed> | undefined = undefined
 
   constructor(
     id: RecordId,
@@ -57,10 +63,15 @@ export class OperationClaim implements Claim {
     Effect.suspend(() => {
       const departures = this.departures ??= new Map()
       const known = departures.get(departure.phase)
-      if (known !== undefined && known.departure.request !== departure.request) {
+      if (known === undefined) {
+        const { deduplicatesMillis, request } = departure
+        departures.set(departure.phase, { request, deduplicatesMillis, isCertain: true })
+      } else if (known.request !== departure.request) {
         return Effect.die(new DownstreamKeyReused({ phase: departure.phase }))
+      } else {
+        // The same request to another gateway too: it may be sent again only while both recognise it.
+        known.deduplicatesMillis = Math.min(known.deduplicatesMillis, departure.deduplicatesMillis)
       }
-      if (known === undefined) departures.set(departure.phase, { departure, isCertain: true })
       return this.downstreamKey(departure.phase)
     })
 
@@ -72,7 +83,7 @@ export class OperationClaim implements Claim {
   readonly repeatable: Effect.Effect<boolean> = Effect.sync(() => {
     if (this.departures === undefined) return false
     const age = this.ageMillis()
-    return [...this.departures.values()].every(({ departure }) => age < departure.deduplicatesMillis)
+    return [...this.departures.values()].every(({ deduplicatesMillis }) => age < deduplicatesMillis)
   })
 
   /** Whether a call left of which nobody knows what became. */
