@@ -559,7 +559,11 @@ describe("bulkhead", () => {
       const open = { now: 0, most: 0 }
       const places = yield* Resilience.makeBulkhead({ limit: 1, queue: 5, maxWait: "1 minute" })
       yield* Effect.forkChild(closed(Resilience.bulkhead(hold(open, "1 hour"), places)), { startImmediately: true })
-      const waiting = hold(open).pipe(Resilience.bulkhead(places), Resilience.deadline("2 seconds"), closed)
+      const waiting = Effect.sleep("1 second").pipe(
+        Effect.andThen(hold(open).pipe(Resilience.bulkhead(places))),
+        Resilience.deadline("2 seconds"),
+        closed
+      )
       const reason = yield* reasonOf(elapse(waiting))
       assert.deepInclude(reason, { _tag: "GatewayUnavailable", by: "deadline" })
       assert.strictEqual(places.waiting, 0)
@@ -711,6 +715,21 @@ describe("rateLimit", () => {
       assert.deepStrictEqual(startedAt, [0, 0, 5000])
       const reason = yield* reasonOf(delayed("4999 millis"))
       assert.deepInclude(reason, { _tag: "RateLimited", by: "rateLimit" })
+    }).pipe(Effect.provide(Resilience.layerMemory)))
+
+  it.effect("waits for so long in all, however often others are served first", () =>
+    Effect.gen(function*() {
+      const { call, startedAt } = script("ok")
+      const delayed = closed(Resilience.rateLimit(call, {
+        key: "gateway",
+        limit: 1,
+        window: "1 second",
+        onExceeded: "delay",
+        maxWait: "1500 millis"
+      }))
+      const exits = yield* elapse(Effect.all([1, 2, 3].map(() => Effect.exit(delayed)), { concurrency: "unbounded" }))
+      assert.deepStrictEqual(startedAt, [0, 1000])
+      assert.strictEqual(exits.filter(Exit.isSuccess).length, 2)
     }).pipe(Effect.provide(Resilience.layerMemory)))
 
   it.effect("does not wait past the deadline", () =>
@@ -914,6 +933,17 @@ describe("circuitBreaker", () => {
       assert.strictEqual(yield* state("rate"), "Closed")
       yield* guard(Effect.fail(fault))
       assert.strictEqual(yield* state("rate"), "Open")
+    }).pipe(Effect.provide(Resilience.layerMemory)))
+
+  it.effect("opens for as long by a success that completes the minimum of calls", () =>
+    Effect.gen(function*() {
+      const rate = { name: "rate", rate: { threshold: 0.5, size: 4, minimumCalls: 3 } } as const
+      const guard = (outcome: Effect.Effect<string, Failure>) => closed(Resilience.circuitBreaker(outcome, rate))
+      yield* Effect.exit(guard(Effect.fail(fault)))
+      yield* Effect.exit(guard(Effect.fail(fault)))
+      yield* guard(Effect.succeed("ok"))
+      const reason = yield* reasonOf(guard(Effect.succeed("ok")))
+      assert.deepStrictEqual("retryAfter" in reason ? reason.retryAfter : undefined, Duration.seconds(30))
     }).pipe(Effect.provide(Resilience.layerMemory)))
 
   it.effect("keeps circuits apart by name", () =>
