@@ -1,49 +1,20 @@
 /** What every idempotency store has to do, on a clock of its own. */
 import { assert, it as test } from "@effect/vitest"
-import { Duration, Effect, type Layer } from "effect"
+import { type Duration, Effect, type Layer } from "effect"
 import { IdempotencyStore } from "effect-payments"
-import { type ClaimRequest, Key, type Record, recordId, Scope } from "../../src/internal/idempotency/record.ts"
+import type { ClaimRequest, Record } from "../../src/internal/idempotency/record.ts"
+import { fresh, lease, requestOf, rival } from "./request.ts"
 
 type Store = IdempotencyStore.IdempotencyStore["Service"]
 
 export interface ContractOptions<R> {
+  /** Whether the layer runs on the real clock. */
+  readonly live: boolean
   /** Lets time pass for the store without waiting. */
   readonly advance: (duration: Duration.Input) => Effect.Effect<unknown, unknown, R>
 }
 
-const lease = 30_000
 const ttl = 60_000
-let counter = 0
-const fresh = (prefix: string) => `${prefix}${(counter++).toString(36)}`
-
-export const requestOf = (
-  options?: Partial<ClaimRequest> & {
-    readonly tenant?: string
-    readonly operation?: string
-    readonly version?: number
-    readonly name?: string
-  }
-): ClaimRequest => {
-  const { name, operation = "charge", tenant = "shop", version = 1, ...rest } = options ?? {}
-  const scope = Scope.make({ tenant, operation, version })
-  return {
-    ...recordId(scope, Key.make(name ?? fresh("key-"))),
-    fingerprint: "v1:a",
-    owner: fresh("owner-"),
-    leaseMillis: lease,
-    canResolve: false,
-    attemptsMax: 3,
-    ...rest
-  }
-}
-
-/** The same record for another owner. */
-export const rival = (request: ClaimRequest, options?: Partial<ClaimRequest>): ClaimRequest => ({
-  ...request,
-  owner: fresh("owner-"),
-  ...options
-})
-
 const succeeded = (result = "{}", ttlMillis = ttl) => ({ _tag: "Succeeded", result, ttlMillis }) as const
 const refused = (result = "{}", ttlMillis = ttl) => ({ _tag: "Refused", result, ttlMillis }) as const
 const unknown = (options?: { readonly ran?: boolean; readonly counted?: boolean; readonly attemptsMax?: number }) =>
@@ -88,9 +59,9 @@ const stored = (store: Store, request: ClaimRequest) => Effect.map(store.inspect
 export const storeContract = <R>(
   name: string,
   layer: Layer.Layer<IdempotencyStore.IdempotencyStore | R, unknown>,
-  { advance }: ContractOptions<R>
+  { advance, live }: ContractOptions<R>
 ): void => {
-  test.layer(layer)(name, (it) => {
+  test.layer(layer, { excludeTestServices: live })(name, (it) => {
     // --- claim
 
     it.effect("grants a free slot", () =>

@@ -1,34 +1,113 @@
 import { PgClient } from "@effect/sql-pg"
-import { assert, inject, it } from "@effect/vitest"
-import { Effect, Layer, Redacted } from "effect"
+import { assert, describe, inject, it } from "@effect/vitest"
+import { Effect, Layer, Redacted, String } from "effect"
 import { IdempotencyStore } from "effect-payments"
 import { SqlClient } from "effect/sql"
 import { ClockStore, layer as clockStore } from "../idempotency/clockStore.ts"
 import { Commands, compare } from "../idempotency/model.ts"
+import { requestOf, rival } from "../idempotency/request.ts"
 import { shiftTime } from "../idempotency/shiftTime.ts"
-import { requestOf, rival, storeContract } from "../idempotency/storeContract.ts"
+import { sqlContract } from "../idempotency/sqlContract.ts"
+import { storeContract } from "../idempotency/storeContract.ts"
 
-const postgres = PgClient.layer({ url: Redacted.make(inject("postgres")) })
-const clean = Layer.effectDiscard(
-  Effect.gen(function*() {
-    const sql = yield* SqlClient.SqlClient
-    yield* sql`DROP TABLE IF EXISTS effect_payments_idempotency, effect_payments_idempotency_migrations`
+const Store = IdempotencyStore.IdempotencyStore
+const url = Redacted.make(inject("postgres"))
+
+const client = (schema: string, camelCase = false) =>
+  PgClient.layer({
+    url,
+    maxConnections: 4,
+    startupParameters: { search_path: schema },
+    transformResultNames: camelCase ? String.snakeToCamel : undefined,
+    transformQueryNames: camelCase ? String.camelToSnake : undefined
   })
-)
-const store = IdempotencyStore.layerStoreSql().pipe(Layer.provide(clean), Layer.provideMerge(postgres))
 
-storeContract("postgres", store, { advance: shiftTime })
+let schemas = 0
+/** A schema of its own, gone with the scope. */
+const database = Effect.gen(function*() {
+  const schema = `idempotency_${process.pid}_${schemas++}`
+  const run = (text: string) =>
+    Effect.flatMap(SqlClient.SqlClient, (sql) => sql.unsafe(text)).pipe(Effect.provide(client("public")), Effect.orDie)
+  yield* Effect.acquireRelease(
+    run(`CREATE SCHEMA ${schema}`),
+    () => run(`DROP SCHEMA ${schema} CASCADE`)
+  )
+  return (options?: { readonly camelCase: boolean }) => client(schema, options?.camelCase)
+})
 
-it.layer(clockStore.pipe(Layer.provide(postgres)))("the Postgres store", (it) => {
+const clientOnSchema = Layer.unwrap(Effect.map(database, (client) => client()))
+
+storeContract("postgres", IdempotencyStore.layerStoreSql().pipe(Layer.provideMerge(clientOnSchema)), {
+  live: true,
+  advance: shiftTime
+})
+
+sqlContract("postgres", {
+  claimsBesideTransaction: true,
+  database,
+  poison: Effect.flatMap(
+    SqlClient.SqlClient,
+    (sql) => sql`ALTER TABLE effect_payments_idempotency ADD CONSTRAINT poison CHECK (result <> 'poison')`
+  )
+})
+
+it.layer(clockStore.pipe(Layer.provide(clientOnSchema)), { excludeTestServices: true })("the Postgres store", (it) => {
   for (const paired of [false, true]) {
-    it.effect.prop(`does what the machine does${paired ? ", in batches" : ""}`, [Commands], ([commands]) =>
-      Effect.gen(function*() {
-        const { reset, setTime, store } = yield* ClockStore
-        yield* reset
-        yield* compare(store, setTime, commands, { paired })
-      }), { arbitrary: { runs: 60 }, timeout: 120_000 })
+    it.effect.prop(
+      `does what the machine does${paired ? ", in batches" : ""}`,
+      [Commands],
+      ([commands]) =>
+        Effect.gen(function*() {
+          const { reset, setTime, store } = yield* ClockStore
+          yield* reset
+          yield* compare(store, setTime, commands, { paired })
+        }),
+      { arbitrary: { runs: 60 }, timeout: 120_000 }
+    )
   }
 })
-void assert
-void requestOf
-void rival
+
+describe("the Postgres store, from several clients at once", () => {
+  const stores = Effect.gen(function*() {
+    const client = yield* database
+    return yield* Effect.forEach([1, 2, 3, 4], () =>
+      Effect.map(
+        Layer.build(Layer.fresh(IdempotencyStore.layerStoreSql().pipe(Layer.provide(client())))),
+        (context) => Effect.runSync(Effect.provide(Store, context))
+      ))
+  })
+
+  it.live("gives each key to one claim, and answers every other one", () =>
+    Effect.gen(function*() {
+      const all = yield* stores
+      const keys = Array.from({ length: 200 }, () => requestOf())
+      const calls = all.flatMap((store) => keys.flatMap((key) => Array.from({ length: 6 }, () => ({ store, key }))))
+      const claims = yield* Effect.forEach(calls, ({ key, store }) => {
+        const request = rival(key, { canResolve: true })
+        return Effect.map(store.claim(request), ({ record }) => ({ record, won: record.owner === request.owner }))
+      }, { concurrency: 256 })
+      assert.strictEqual(claims.filter(({ won }) => won).length, keys.length)
+      assert.strictEqual(new Set(claims.map(({ record }) => `${record.id} ${record.fence}`)).size, keys.length)
+    }), 60_000)
+
+  it.live("does not lock itself out when renewals and completions cross", () =>
+    Effect.gen(function*() {
+      const [first, second] = yield* stores
+      assert.isDefined(first)
+      assert.isDefined(second)
+      for (let round = 0; round < 10; round++) {
+        const records = yield* Effect.forEach(Array.from({ length: 200 }, () => requestOf()), (request) =>
+          Effect.map(first.claim(request), ({ record }) => record), { concurrency: "unbounded" })
+        const backwards = records.toReversed()
+        const [, , ends] = yield* Effect.all([
+          first.renew(records.map((record) => ({ ...record, leaseMillis: 30_000 }))),
+          second.renew(backwards.map((record) => ({ ...record, leaseMillis: 30_000 }))),
+          Effect.forEach(backwards, (record) =>
+            second.complete({ ...record, completion: { _tag: "Succeeded", result: "{}", ttlMillis: 60_000 } }), {
+            concurrency: "unbounded"
+          })
+        ], { concurrency: "unbounded" })
+        assert.isTrue(ends.every(Boolean))
+      }
+    }), 60_000)
+})
