@@ -1,4 +1,4 @@
-import { globSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "vitest"
 import { anchorsOf, faultsOf, linksOf } from "./links.ts"
@@ -71,5 +71,31 @@ describe("the documentation", () => {
 
   it.each(files)("%s leads where it says", (file) => {
     assert.deepStrictEqual(faultsOf(file), [])
+  })
+
+  // "[file.ts](path): `one`, `two`" in the tour promises that the file holds these names.
+  const stops = [
+    ...readFileSync("docs/reading-tour.md", "utf8")
+      .replaceAll(/\s*\n\s*/g, " ")
+      .matchAll(/\[[^\]]+\]\(\.\.\/([^)]+\.ts)\): ((?:`\w+`(?:, | and )?)+)/g)
+  ].map(([, path = "", names = ""]) => ({ path, names: [...names.matchAll(/\w+(?=`)/g)].map(([name]) => name) }))
+
+  it.each(stops)("the tour finds $names in $path", ({ names, path }) => {
+    const code = readFileSync(path, "utf8")
+    assert.deepStrictEqual(names.filter((name) => !new RegExp(`\\b${name}\\b`).test(code)), [])
+  })
+
+  it("the tour has its stops", () => {
+    assert.isAtLeast(stops.length, 30)
+  })
+
+  // The errors that a page quotes are those that the type tests pin.
+  it.each(["docs/stack.md", "docs/tutorial.md"])("%s quotes pinned compile errors", (file) => {
+    const pinned = globSync("packages/*/test/types/*.ts").map((path) => readFileSync(path, "utf8")).join("\n")
+    const quoted = [...readFileSync(file, "utf8").matchAll(/```text\n([^`]*)```/g)].flatMap(([, text = ""]) =>
+      text.split("\n").filter((line) => line.trim() !== "" && !line.startsWith("call →"))
+    )
+    assert.isNotEmpty(quoted)
+    assert.deepStrictEqual(quoted.filter((line) => !pinned.includes(`// @refuse ${line}`)), [])
   })
 })
