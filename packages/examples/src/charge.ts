@@ -3,7 +3,7 @@
  *
  * A charge that is only a call fails in ways that cost money: a blip loses the sale, a retry after a timeout charges
  * twice, a gateway that is down takes the shop down with it, and a dispute finds no trail. Each line below takes one of
- * these away. Read them from the call outwards; `../demo.ts` runs them against a gateway that misbehaves.
+ * these away. Read them from the call outwards; `demo.ts` runs them against a gateway that misbehaves.
  */
 import { SqliteClient } from "@effect-payments/sqlite"
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"

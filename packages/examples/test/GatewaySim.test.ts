@@ -108,6 +108,33 @@ layer(layerSim(), live)("the simulator", (it) => {
       }
     }))
 
+  it.effect("counts the requests and look-ups under a key", () =>
+    Effect.gen(function*() {
+      const { baseUrl } = yield* GatewaySim
+      const key = newKey()
+      yield* charge(baseUrl, key, { plan: "fail-before" })
+      yield* charge(baseUrl, key)
+      yield* charge(baseUrl, key)
+      yield* lookup(baseUrl, key)
+      const [row] = yield* rowsOf(key)
+      assert.deepStrictEqual([row?.requests, row?.lookups], [3, 1])
+    }))
+
+  it.effect("tells exchange rates, and fails to on a plan for them", () =>
+    Effect.gen(function*() {
+      const { baseUrl, plan } = yield* GatewaySim
+      const rates = (base: string) => send(`${baseUrl}/v1/rates/${base}`)
+      yield* plan({ key: "rates", plan: "fail-before, lost-reply, rate-limit=3" })
+      assert.strictEqual((yield* rates("EUR")).status, 503)
+      assert.strictEqual((yield* rates("EUR")).status, "cut")
+      const limited = yield* rates("EUR")
+      assert.deepStrictEqual([limited.status, limited.headers.get("retry-after")], [429, "3"])
+      const { body } = yield* rates("USD")
+      assert.deepStrictEqual([body.base, body.rates.USD, body.rates.EUR], ["USD", "1.000000", "0.925925"])
+      const unknown = yield* rates("XXX")
+      assert.deepStrictEqual([unknown.status, unknown.body.error.code], [404, "unknown_currency"])
+    }))
+
   it.effect("refuses another body or path under a key", () =>
     Effect.gen(function*() {
       const { baseUrl } = yield* GatewaySim

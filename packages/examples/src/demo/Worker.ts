@@ -93,5 +93,5 @@ const answerOf = ({ code, errors, output, signal }: End): Effect.Effect<typeof A
       () => new WorkerError({ detail: `said ${JSON.stringify(output.slice(0, 200))}` })
     )
     : Effect.fail(
-      new WorkerError({ detail: `ended by ${signal ?? `exit code ${code}`}: ${errors.trim().slice(-500)}` })
+      new WorkerError({ detail: `ended by ${signal ?? `code ${code}`}: ${`${output}${errors}`.trim().slice(-500)}` })
     )

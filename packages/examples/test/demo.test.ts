@@ -1,0 +1,184 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber } from "effect"
+import { TestClock } from "effect/testing"
+import { type ChildProcess, spawn } from "node:child_process"
+import { mkdtempSync, readdirSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { parse } from "../src/demo/flags.ts"
+import { fact, type Outcome, runAll, type Scenario } from "../src/demo/Scenario.ts"
+import { GatewaySim } from "../src/gateway-sim/start.ts"
+
+const script = fileURLToPath(new URL("../../../scripts/demo", import.meta.url))
+const timeout = 180_000
+
+const folder = Effect.acquireRelease(
+  Effect.sync(() => mkdtempSync(join(tmpdir(), "demo-test-"))),
+  (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
+)
+
+/** Runs `./scripts/demo` from another folder; its temporary files go to `files`. */
+const demo = Effect.fnUntraced(
+  function*(args: ReadonlyArray<string>, onText?: (text: string, child: ChildProcess) => void) {
+    const [cwd, files] = [yield* folder, yield* folder]
+    const child = yield* Effect.acquireRelease(
+      Effect.sync(() =>
+        spawn(script, args, { cwd, env: { ...process.env, TMPDIR: files }, stdio: ["ignore", "pipe", "pipe"] })
+      ),
+      (child) => Effect.sync(() => void child.kill("SIGKILL"))
+    )
+    return yield* Effect.callback<{
+      readonly code: number | null
+      readonly stdout: string
+      readonly stderr: string
+      readonly left: ReadonlyArray<string>
+    }>((resume) => {
+      let stdout = ""
+      let stderr = ""
+      child.stdout.on("data", (chunk: Buffer) => {
+        stdout += chunk
+        onText?.(stdout, child)
+      })
+      child.stderr.on("data", (chunk: Buffer) => {
+        stderr += chunk
+      })
+      child.once("close", (code) => resume(Effect.succeed({ code, stdout, stderr, left: readdirSync(files) })))
+    })
+  }
+)
+
+const isRunning = (pid: number): boolean => {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
+
+const simulatorIn = (text: string): number => Number(/simulator, process (\d+)/.exec(text)?.[1])
+
+describe("./scripts/demo", () => {
+  it.live("goes as it has to, and prints nothing but data with --json", () =>
+    Effect.gen(function*() {
+      const { code, left, stderr, stdout } = yield* demo(["--json"])
+      const { scenarios, ...rest } = JSON.parse(stdout) as { readonly scenarios: ReadonlyArray<Outcome> }
+      assert.deepStrictEqual(
+        scenarios.map(({ chargesInLedger, name, ok }) => [name, ok, chargesInLedger]),
+        [
+          ["two transient failures", true, 1],
+          ["the same key again", true, 1],
+          ["the same key, another amount", true, 1],
+          ["50 duplicates at once", true, 1],
+          ["a decline", true, 0],
+          ["a timeout whose charge happened", true, 1],
+          ["SIGKILL between charge and save", true, 1]
+        ],
+        stdout
+      )
+      for (const scenario of scenarios) {
+        assert.hasAllKeys(scenario, ["name", "ok", "chargesInLedger", "detail"])
+        assert.match(scenario.detail, /^.+: .+$/)
+      }
+      assert.deepStrictEqual([code, stderr, rest, left], [0, "", {}, []])
+    }).pipe(Effect.scoped), timeout)
+
+  it.live("fails when the gateway does not keep its promise", () =>
+    Effect.gen(function*() {
+      const { code, left, stderr, stdout } = yield* demo(["--gateway-dedup", "off"])
+      const lines = stdout.split("\n").filter((line) => /^(ok|FAIL) +\d/.test(line))
+      assert.deepStrictEqual(lines.map((line) => line.slice(0, 7)), [
+        "ok    1",
+        "ok    2",
+        "ok    3",
+        "ok    4",
+        "ok    5",
+        "FAIL  6",
+        "ok    7"
+      ], stdout)
+      assert.match(lines[5] ?? "", / 3 {2}.*, but charges in the ledger: expected 1, saw 3$/)
+      assert.match(stdout, /\n6 of 7 as expected, in \d+\.\d s\. The gateway charged 6 times in all\.\n$/)
+      const width = Math.max(...lines.filter((line) => line.startsWith("ok")).map(({ length }) => length))
+      assert.isAtMost(width, 120)
+      assert.deepStrictEqual([code, stderr, left], [1, "", []])
+      assert.isFalse(isRunning(simulatorIn(stdout)))
+    }).pipe(Effect.scoped), timeout)
+
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    it.live(`leaves nothing behind on ${signal}`, () =>
+      Effect.gen(function*() {
+        const { code, left, stderr, stdout } = yield* demo([], (text, child) => {
+          if (text.includes("ok    1")) child.kill(signal)
+        })
+        assert.notInclude(stdout, "as expected")
+        assert.deepStrictEqual([code, stderr, left], [130, "", []])
+        assert.isFalse(isRunning(simulatorIn(stdout)))
+      }).pipe(Effect.scoped), timeout)
+  }
+
+  it.live("explains itself, and refuses what it does not know", () =>
+    Effect.gen(function*() {
+      const help = yield* demo(["--help"])
+      assert.deepStrictEqual([help.code, help.stderr], [0, ""])
+      assert.include(help.stdout, "Usage: ./scripts/demo")
+      const wrong = yield* demo(["--jsn"])
+      assert.deepStrictEqual([wrong.code, wrong.stdout], [2, ""])
+      assert.match(wrong.stderr, /^Unknown option '--jsn'/)
+    }).pipe(Effect.scoped), timeout)
+})
+
+describe("flags", () => {
+  it("are all that is taken", () => {
+    const messages = [["--json=yes"], ["x"], ["--gateway-dedup"], ["--gateway-dedup", "maybe"]].map((args) => {
+      const parsed = parse(args)
+      return parsed._tag === "Failure" ? parsed.failure._tag : parsed.success
+    })
+    assert.deepStrictEqual(messages, Array.from({ length: 4 }, () => "UsageError" as const))
+  })
+})
+
+describe("runAll", () => {
+  const ledger = { charges: 0, operations: [], totals: {} }
+  const run = (scenarios: ReadonlyArray<Scenario<never>>, charges: ReadonlyArray<number> = []) => {
+    let asked = 0
+    // Only the ledger is asked for.
+    const sim = {
+      ledger: Effect.sync(() => ({ ...ledger, charges: charges[asked++] ?? 0 }))
+    } as unknown as GatewaySim["Service"]
+    return runAll(scenarios, () => Effect.void).pipe(Effect.provideService(GatewaySim, sim))
+  }
+  const scenario = (name: string, run: Scenario<never>["run"], charges = 0): Scenario<never> => ({
+    name,
+    why: "so it is",
+    charges,
+    run
+  })
+  const fine = () => Effect.succeed({ happened: "it went well", facts: [fact("answer", 42, 42)] })
+
+  it.effect("takes a wrong fact, a failure, a defect and a wrong number of charges for surprises", () =>
+    Effect.gen(function*() {
+      const outcomes = yield* run([
+        scenario("fact", () => Effect.succeed({ happened: "it answered", facts: [fact("answer", 42, 41)] })),
+        scenario("failure", () => Effect.fail("no")),
+        scenario("defect", () => Effect.die(new Error("broken"))),
+        scenario("fine", fine)
+      ])
+      assert.deepStrictEqual(outcomes.map(({ ok }) => ok), [false, false, false, true])
+      assert.strictEqual(outcomes[0]?.detail, "it answered, but answer: expected 42, saw 41")
+      assert.strictEqual(outcomes[3]?.detail, "it went well: so it is")
+      // Before all, before the first, after it, before the second, after it.
+      const [once, twice] = yield* run([scenario("once", fine, 1), scenario("twice", fine, 1)], [0, 0, 1, 1, 3])
+      assert.deepStrictEqual([once?.ok, once?.chargesInLedger], [true, 1])
+      assert.deepStrictEqual([twice?.ok, twice?.chargesInLedger], [false, 2])
+    }))
+
+  it.effect("ends what hangs, and has an outcome for each", () =>
+    Effect.gen(function*() {
+      const hanging = Array.from({ length: 4 }, (_, index) => scenario(`${index}`, () => Effect.never))
+      const fiber = yield* Effect.forkChild(run(hanging), { startImmediately: true })
+      yield* TestClock.adjust("90 seconds")
+      const outcomes = yield* Fiber.join(fiber)
+      assert.deepStrictEqual(outcomes.map(({ ok }) => ok), [false, false, false, false])
+      assert.include(outcomes[3]?.detail, "did not end in time")
+    }))
+})
