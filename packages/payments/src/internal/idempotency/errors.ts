@@ -7,6 +7,9 @@ import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import { StoreUnavailable } from "../../IdempotencyStore.ts"
 import type { Disposition } from "../../PaymentError.ts"
+import { DownstreamKeyReused } from "../stack/reused.ts"
+
+export { DownstreamKeyReused }
 
 const DownstreamKey = Schema.String.check(Schema.isMaxLength(255))
 
@@ -62,16 +65,6 @@ export class InsideTransaction extends Schema.TaggedError<InsideTransaction>()("
   readonly disposition = "Refused" as const
   override get message(): string {
     return "called inside an open transaction: a rollback would undo the claim. Call it outside, or use transactional: true"
-  }
-}
-
-/** @internal */
-export class DownstreamKeyReused extends Schema.TaggedError<DownstreamKeyReused>()("DownstreamKeyReused", {
-  phase: Schema.String
-}) {
-  readonly disposition = "Unknown" as const
-  override get message(): string {
-    return `phase "${this.phase}" was about to carry a second, different request under the same downstream key: wrap the second call in Idempotency.phase("…")`
   }
 }
 

@@ -5,16 +5,9 @@
  */
 import * as Schema from "effect/Schema"
 import type { Row } from "../sql/execute.ts"
+import { integer } from "../sql/integer.ts"
 import { Key, type Record, type RecordId, recordId, Scope, State } from "./record.ts"
 import { columns } from "./schema.ts"
-
-/** @internal NaN when it is none. */
-export const integer = (value: unknown): number => {
-  if (typeof value === "number") return Number.isSafeInteger(value) ? value : Number.NaN
-  if (typeof value !== "bigint" && (typeof value !== "string" || !/^-?\d{1,16}$/.test(value))) return Number.NaN
-  const number = Number(value)
-  return Number.isSafeInteger(number) ? number : Number.NaN
-}
 
 /** @internal The time of the store, which stands behind the columns of the record. */
 export const timeOf = (row: Row): number => integer(row[columns.length])

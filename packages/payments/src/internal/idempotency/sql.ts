@@ -9,6 +9,7 @@ import type * as Scope from "effect/Scope"
 import type { IdempotencyStore } from "../../IdempotencyStore.ts"
 import { type Migrator, SqlClient, type SqlError } from "../sql/client.ts"
 import { direct, type Execute, pooled, type Row, type Rows } from "../sql/execute.ts"
+import { integer } from "../sql/integer.ts"
 import { type Dialect, encodeRows, isIdentifier, pg, sqlite, type Statement, type Values } from "../sql/statement.ts"
 import * as Writer from "../sql/writer.ts"
 import * as machine from "./machine.ts"
@@ -25,7 +26,7 @@ import {
   type ResolveRequest,
   sweepLimitMax
 } from "./record.ts"
-import { decode, decodeListed, integer, timeOf } from "./row.ts"
+import { decode, decodeListed, timeOf } from "./row.ts"
 import * as schema from "./schema.ts"
 import * as statements from "./statements.ts"
 import { limitExceeded, StoreUnavailable } from "./unavailable.ts"

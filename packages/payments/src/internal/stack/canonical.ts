@@ -1,0 +1,170 @@
+/**
+ * Canonical JSON (RFC 8785) of an encoded payload, and the text form in which results are stored.
+ *
+ * What an encoded payload holds besides JSON (a bigint, a Date, bytes, a Map) is written as the schema's JSON codec does,
+ * with the name of its kind before it, so that it is never taken for the same text.
+ *
+ * @internal
+ */
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+
+/** @internal Why a value has no canonical form. */
+export type Fault = "not encodable" | "not a finite number" | "a lone surrogate" | "nested too deep" | "too large"
+
+const depthMax = 64
+
+/** @internal Turns values of one schema into canonical text, and back from stored text. Made once per schema. */
+export interface Codec {
+  readonly canonical: (value: unknown, limitBytes: number) => Result.Result<string, Fault>
+  readonly store: (value: unknown, limitBytes: number) => Result.Result<string, Fault>
+  readonly restore: (text: string) => Result.Result<unknown, Fault>
+}
+
+const codecs = new WeakMap<object, Codec>()
+
+/** @internal */
+export const codecOf = (schema: Schema.Codec<unknown, unknown>): Codec => {
+  let codec = codecs.get(schema)
+  if (codec === undefined) codecs.set(schema, codec = makeCodec(schema))
+  return codec
+}
+
+const makeCodec = (schema: Schema.Codec<unknown, unknown>): Codec => {
+  const encode = Schema.encodeUnknownResult(schema)
+  const json = Schema.toCodecJson(schema)
+  const encodeJson = Schema.encodeUnknownResult(json)
+  const decodeJson = Schema.decodeUnknownResult(json)
+  // A cycle overflows the stack inside the encoder: a defect there is a fault here.
+  const attempt = <B>(f: () => Result.Result<B, unknown>): Result.Result<B, Fault> => {
+    const tried = Result.try(f)
+    return Result.isSuccess(tried) && Result.isSuccess(tried.success)
+      ? Result.succeed(tried.success.success)
+      : Result.fail("not encodable")
+  }
+  return {
+    canonical: (value, limitBytes) =>
+      Result.flatMap(attempt(() => encode(value)), (encoded) => {
+        const state = new WriteState(limitBytes)
+        const text = tryWrite(encoded, undefined, state)
+        if (state.fault !== undefined) return Result.fail(state.fault)
+        if (state.isJson) return bounded(text, limitBytes)
+        return Result.flatMap(attempt(() => encodeJson(value)), (json) => canonicalize(encoded, json, limitBytes))
+      }),
+    store: (value, limitBytes) =>
+      Result.flatMap(
+        attempt(() => Result.map(encodeJson(value), (encoded) => JSON.stringify(encoded) ?? "null")),
+        (text) => bounded(text, limitBytes)
+      ),
+    restore: (text) => attempt(() => decodeJson(JSON.parse(text)))
+  }
+}
+
+const canonicalize = (value: unknown, json: unknown, limitBytes: number): Result.Result<string, Fault> => {
+  const state = new WriteState(limitBytes)
+  const text = tryWrite(value, json, state)
+  if (state.fault !== undefined) return Result.fail(state.fault)
+  return state.isJson ? bounded(text, limitBytes) : Result.fail("not encodable")
+}
+
+// A getter or a proxy may throw.
+const tryWrite = (value: unknown, json: unknown, state: WriteState): string => {
+  try {
+    return write(value, json, 0, state)
+  } catch {
+    state.fault = "not encodable"
+    return ""
+  }
+}
+
+class WriteState {
+  fault: Fault | undefined = undefined
+  /** False once a bigint, Date, bytes or the like was met, which only the schema's JSON codec turns into JSON. */
+  isJson = true
+  /** Of the bound, counted roughly: what is far too large is not written out first. */
+  left: number
+  constructor(limitBytes: number) {
+    this.left = limitBytes
+  }
+}
+
+/** `undefined` members are left out, -0 is 0. `json` is what the JSON codec has made of the same value, if it has. */
+const write = (value: unknown, json: unknown, depth: number, state: WriteState): string => {
+  if (--state.left < 0) state.fault = "too large"
+  if (state.fault !== undefined) return ""
+  switch (typeof value) {
+    case "string":
+      return quote(value, state)
+    case "number":
+      // No JSON form, and no codec gives it one that differs from a string's.
+      if (!Number.isFinite(value)) state.fault = "not a finite number"
+      return value === 0 ? "0" : String(value)
+    case "boolean":
+      return value ? "true" : "false"
+    case "undefined":
+      return "null"
+    case "object":
+      if (value === null) return "null"
+      if (depth === depthMax) {
+        state.fault = "nested too deep"
+        return ""
+      }
+      if (Array.isArray(value)) {
+        return `[${value.map((item, index) => write(item, memberOf(json, index), depth + 1, state)).join(",")}]`
+      }
+      if (isPlain(value)) return writeObject(value as Readonly<Record<string, unknown>>, json, depth, state)
+  }
+  if (json !== undefined) return `${Object.prototype.toString.call(value)}${write(json, undefined, depth, state)}`
+  state.isJson = false
+  return ""
+}
+
+const memberOf = (json: unknown, key: string | number): unknown =>
+  typeof json === "object" && json !== null ? (json as Readonly<Record<string, unknown>>)[key] : undefined
+
+const isPlain = (value: object): boolean => {
+  const prototype = Object.getPrototypeOf(value) as unknown
+  return prototype === Object.prototype || prototype === null
+}
+
+// Sorted by UTF-16 code units (RFC 8785, section 3.2.3), which is what sort() does.
+const writeObject = (
+  value: Readonly<Record<string, unknown>>,
+  json: unknown,
+  depth: number,
+  state: WriteState
+): string => {
+  let text = "{"
+  for (const key of Object.keys(value).sort()) {
+    const item = value[key]
+    if (item === undefined) continue
+    text += `${text.length === 1 ? "" : ","}${quote(key, state)}:${write(item, memberOf(json, key), depth + 1, state)}`
+  }
+  return `${text}}`
+}
+
+// Most strings need no escape, and then the quotes are all.
+// oxlint-disable-next-line no-control-regex
+const escaped = /[\u0000-\u001f"\\\ud800-\udfff]/
+
+const quote = (text: string, state: WriteState): string => {
+  state.left -= text.length
+  if (!escaped.test(text)) return `"${text}"`
+  if (!text.isWellFormed()) state.fault = "a lone surrogate"
+  return JSON.stringify(text)
+}
+
+// A UTF-16 unit is at most three bytes of UTF-8: counted exactly only near the bound.
+const bounded = (text: string, limitBytes: number): Result.Result<string, Fault> =>
+  text.length > limitBytes || (text.length * 3 > limitBytes && utf8Length(text) > limitBytes)
+    ? Result.fail("too large")
+    : Result.succeed(text)
+
+const utf8Length = (text: string): number => {
+  let length = 0
+  for (const point of text) {
+    const code = point.codePointAt(0) ?? 0
+    length += code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4
+  }
+  return length
+}

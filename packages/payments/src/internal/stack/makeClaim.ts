@@ -1,0 +1,103 @@
+/**
+ * The claim that an operation hands to the calls inside it.
+ *
+ * @internal
+ */
+import * as Effect from "effect/Effect"
+import { Digest } from "../effect/crypto.ts"
+import type { Departure, GatewayCallMustBeInsideIdempotent, ScopeParts } from "./claim.ts"
+import { DownstreamKeyReused } from "./reused.ts"
+
+type Claim = GatewayCallMustBeInsideIdempotent["Service"]
+
+const encoder = new TextEncoder()
+
+/** @internal What a claim is for. `id` tells it from every other, and the downstream keys are derived from it. */
+export interface ClaimId {
+  readonly id: string
+  readonly scope: ScopeParts
+  readonly key: string
+}
+
+/**
+ * @internal The key that is sent downstream: 44 characters, stable over retries, take-overs and processes, and no hint
+ * of the client's key. The prefix versions the derivation.
+ */
+export const downstreamKey = (
+  digest: Digest.Digest["Service"],
+  id: Pick<ClaimId, "id">,
+  phase: string
+): Effect.Effect<string> =>
+  Effect.map(
+    digest.digestHex(Digest.sha256, encoder.encode(`${id.id}${phase.length}:${phase}`)),
+    (hex) => `ep1_${hex.slice(0, 40)}`
+  )
+
+interface Departed {
+  readonly request: string
+  deduplicatesMillis: number
+  isCertain: boolean
+}
+
+/** @internal */
+export class OperationClaim implements Claim {
+  readonly scope: Claim["scope"]
+  readonly key: string
+  readonly fence: number
+  readonly attempt: number
+  readonly phase: string | undefined = undefined
+  private readonly id: ClaimId
+  private readonly digest: Digest.Digest["Service"]
+  /** How long ago the operation was first claimed. */
+  readonly ageMillis: () => number
+  private departures: Map<string, Departed> | undefined = undefined
+
+  constructor(
+    id: ClaimId,
+    grant: { readonly fence: number; readonly attempt: number },
+    digest: Digest.Digest["Service"],
+    ageMillis: () => number
+  ) {
+    this.scope = id.scope
+    this.key = id.key
+    this.fence = grant.fence
+    this.attempt = grant.attempt
+    this.id = id
+    this.digest = digest
+    this.ageMillis = ageMillis
+  }
+
+  readonly downstreamKey = (phase: string): Effect.Effect<string> => downstreamKey(this.digest, this.id, phase)
+
+  readonly depart = (departure: Departure): Effect.Effect<string> =>
+    Effect.suspend(() => {
+      const departures = this.departures ??= new Map()
+      const known = departures.get(departure.phase)
+      if (known === undefined) {
+        const { deduplicatesMillis, request } = departure
+        departures.set(departure.phase, { request, deduplicatesMillis, isCertain: true })
+      } else if (known.request !== departure.request) {
+        return Effect.die(new DownstreamKeyReused({ phase: departure.phase }))
+      } else {
+        // The same request to another gateway too: it may be sent again only while both recognise it.
+        known.deduplicatesMillis = Math.min(known.deduplicatesMillis, departure.deduplicatesMillis)
+      }
+      return this.downstreamKey(departure.phase)
+    })
+
+  readonly arrive = (phase: string, isCertain: boolean): void => {
+    const known = this.departures?.get(phase)
+    if (known !== undefined) known.isCertain = isCertain
+  }
+
+  readonly repeatable: Effect.Effect<boolean> = Effect.sync(() => {
+    if (this.departures === undefined) return false
+    const age = this.ageMillis()
+    return [...this.departures.values()].every(({ deduplicatesMillis }) => age < deduplicatesMillis)
+  })
+
+  /** Whether a call left of which nobody knows what became. */
+  get isUncertain(): boolean {
+    return this.departures !== undefined && [...this.departures.values()].some(({ isCertain }) => !isCertain)
+  }
+}
