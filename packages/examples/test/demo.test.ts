@@ -104,17 +104,21 @@ describe("./scripts/demo", () => {
       assert.isFalse(isRunning(simulatorIn(stdout)))
     }).pipe(Effect.scoped), timeout)
 
-  for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    it.live(`leaves nothing behind on ${signal}`, () =>
-      Effect.gen(function*() {
-        const { code, left, stderr, stdout } = yield* demo([], (text, child) => {
-          if (text.includes("ok    1")) child.kill(signal)
-        })
-        assert.notInclude(stdout, "as expected")
-        assert.deepStrictEqual([code, stderr, left], [130, "", []])
-        assert.isFalse(isRunning(simulatorIn(stdout)))
-      }).pipe(Effect.scoped), timeout)
-  }
+  const ends: ReadonlyArray<readonly [string, (child: ChildProcess) => void]> = [
+    ["SIGINT", (child) => child.kill("SIGINT")],
+    ["SIGTERM", (child) => child.kill("SIGTERM")],
+    ["SIGHUP", (child) => child.kill("SIGHUP")],
+    ["a reader that is gone", (child) => child.stdout?.destroy()]
+  ]
+  it.live.each(ends)("leaves nothing behind on %s", ([, end]) =>
+    Effect.gen(function*() {
+      const { code, left, stderr, stdout } = yield* demo([], (text, child) => {
+        if (text.includes("ok    1")) end(child)
+      })
+      assert.notInclude(stdout, "as expected")
+      assert.deepStrictEqual([code, stderr, left], [130, "", []])
+      assert.isFalse(isRunning(simulatorIn(stdout)))
+    }).pipe(Effect.scoped), timeout)
 
   it.live("explains itself, and refuses what it does not know", () =>
     Effect.gen(function*() {
