@@ -14,7 +14,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
-import { IdempotencyStore, type StoreUnavailable } from "../../IdempotencyStore.ts"
+import { IdempotencyStore, StoreUnavailable } from "../../IdempotencyStore.ts"
 import { Digest, SecureRandom } from "../effect/crypto.ts"
 import { type Call, type Shared, transactionsOf } from "./call.ts"
 import { joinBounded, unknownExit } from "./ending.ts"
@@ -143,7 +143,7 @@ class EngineImpl implements Engine, Shared {
   private ask(entry: Entry, call: Call, caller: AnyFiber, request: ClaimRequest, pollUntil?: number): Answer {
     const startedAt = this.leases.nowMillis()
     let sentAt = startedAt
-    return Effect.flatMap(
+    return Effect.matchCauseEffect(
       Effect.onExitPrimitive(
         // A second try under the same owner: a claim whose reply was lost recognises itself, and is prolonged.
         Effect.catch(this.claim(request), () => {
@@ -155,10 +155,20 @@ class EngineImpl implements Engine, Shared {
             ? this.receive(entry, call, caller, request, exit.value, sentAt)
             : this.lostClaim(entry, call, request, exit.cause)
       ),
-      ({ now, record }) =>
-        entry.settled !== undefined || entry.phase === "running"
-          ? this.awaitSettled(entry, call, caller)
-          : this.poll(entry, call, caller, request, pollUntil ?? startedAt + call.awaitMillis, record.leaseUntil - now)
+      {
+        onFailure: (cause) => Cause.hasFails(cause) ? this.awaitSettled(entry, call, caller) : Effect.failCause(cause),
+        onSuccess: ({ now, record }) =>
+          entry.settled !== undefined || entry.phase === "running"
+            ? this.awaitSettled(entry, call, caller)
+            : this.poll(
+              entry,
+              call,
+              caller,
+              request,
+              pollUntil ?? startedAt + call.awaitMillis,
+              record.leaseUntil - now
+            )
+      }
     )
   }
 
@@ -185,6 +195,11 @@ class EngineImpl implements Engine, Shared {
       case "Granted":
       case "Resolve":
         this.leases.hold(entry, sentAt - Math.max(0, call.leaseMillis - (record.leaseUntil - now)))
+        // A process that was frozen while it asked: somebody else may have taken over by now.
+        if (!this.leases.isLive(entry)) {
+          this.refuseClaim(entry, new StoreUnavailable({ operation: "claim", detail: "answered too late" }))
+          return undefined
+        }
         entry.enter("running")
         entry.waiting++
         start(this, entry, call, caller, decided)
@@ -221,9 +236,13 @@ class EngineImpl implements Engine, Shared {
       this.abandon(entry)
       return Effect.asVoid(Effect.forkIn(this.takeBack(request, call), this.scope))
     }
-    this.haunt(entry)
-    this.settle(entry, failure(error.value), "executed")
+    this.refuseClaim(entry, error.value)
     return undefined
+  }
+
+  private refuseClaim(entry: Entry, reason: StoreUnavailable): void {
+    this.haunt(entry)
+    this.settle(entry, failure(reason), "executed")
   }
 
   // Gives back a claim whose answer nobody waited for.
@@ -256,7 +275,7 @@ class EngineImpl implements Engine, Shared {
     }
     entry.enter("polling")
     return Effect.flatMap(Random.next, (random) => {
-      const wait = Math.min(left, Math.max(1, leaseLeftMillis), pollMinMillis + random * pollJitterMillis)
+      const wait = Math.ceil(Math.min(left, Math.max(1, leaseLeftMillis), pollMinMillis + random * pollJitterMillis))
       return Effect.flatMap(
         Effect.onInterrupt(Effect.sleep(Duration.millis(wait)), () => Effect.sync(() => this.abandon(entry))),
         () => this.ask(entry, call, caller, request, until)

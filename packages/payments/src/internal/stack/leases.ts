@@ -96,7 +96,8 @@ class LeasesImpl<Entry extends Held> implements Leases<Entry> {
     this.woken.closeUnsafe()
     if (this.wakeAt === Number.POSITIVE_INFINITY) return this.woken.await
     const left = this.wakeAt - this.nowMillis()
-    return left <= 0 ? Effect.void : Effect.raceFirst(Effect.sleep(Duration.millis(left)), this.woken.await)
+    // Whole milliseconds: a clock may not tell less from nothing.
+    return left <= 0 ? Effect.void : Effect.raceFirst(Effect.sleep(Duration.millis(Math.ceil(left))), this.woken.await)
   })
 
   private readonly tick: Effect.Effect<void> = Effect.suspend(() => {
