@@ -177,7 +177,9 @@ export const sqlContract = (name: string, { claimsBesideTransaction, database, p
         const sql = yield* SqlClient.SqlClient
         const store = yield* Store
         const { record } = yield* store.claim(requestOf())
-        yield* sql`UPDATE ${sql("effect_payments_idempotency")} SET state = 'Elsewhere'`
+        yield* sql`UPDATE ${sql("effect_payments_idempotency")} SET tenant = 'other'`
+        assert.strictEqual((yield* Effect.flip(store.list({ limit: 9 }))).detail, "RowUnreadable")
+        yield* sql`UPDATE ${sql("effect_payments_idempotency")} SET tenant = 'shop', state = 'Elsewhere'`
         const failing: ReadonlyArray<Effect.Effect<unknown, IdempotencyStore.StoreUnavailable>> = [
           store.claim(rival(requestOf({ name: record.key }))),
           store.inspect(record),

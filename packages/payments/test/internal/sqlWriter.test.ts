@@ -1,7 +1,7 @@
 import { SqliteClient } from "@effect-payments/sqlite"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Fiber, Scope } from "effect"
-import { SqlClient } from "effect/sql"
+import { SqlClient, SqlError } from "effect/sql"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -88,6 +88,7 @@ describe("the writer", () => {
       assert.strictEqual(counts.transactions, 1)
       const { statements } = counts
       assert.isAtMost(statements, 30 + 8)
+      yield* Effect.yieldNow
       yield* together(ids(64).map((id) => writer.submit(put(id))))
       assert.deepStrictEqual(counts, { transactions: 2, statements })
       assert.deepStrictEqual(yield* stored, ids(64))
@@ -177,11 +178,12 @@ describe("the writer", () => {
       )
       const filename = join(directory, "w.db")
       yield* Effect.gen(function*() {
-        const { stored, writer } = yield* make()
+        const { counts, stored, writer } = yield* make()
         const other = new DatabaseSync(filename)
         other.exec("BEGIN IMMEDIATE")
         const blocked = yield* together(ids(9).map((id) => Effect.flip(writer.submit(put(id)))))
         other.close()
+        assert.deepStrictEqual(counts, { transactions: 1, statements: 0 })
         assert.isTrue(blocked.every((exit) =>
           Exit.isSuccess(exit) && exit.value._tag === "SqlError" && exit.value.reason._tag === "LockTimeoutError"
         ))
@@ -194,6 +196,19 @@ describe("the writer", () => {
         assert.deepStrictEqual(yield* stored, ids(9))
       }).pipe(Effect.provide(SqliteClient.layer({ filename, busyTimeout: 0 })))
     }))
+
+  it.effect("asks a database that is gone once and not for each write", () =>
+    Effect.gen(function*() {
+      let asked = 0
+      const gone = new SqlError.SqlError({ reason: new SqlError.ConnectionError({ cause: "gone" }) })
+      const { writer } = yield* make({
+        execute: () => Effect.andThen(Effect.sync(() => asked++), Effect.fail(gone)),
+        strategy: { partition: (entries) => [entries], commit: () => Effect.succeed({ _tag: "CommitUnknown" }) }
+      })
+      const exits = yield* together(ids(5).map((id) => writer.submit(put(id))))
+      assert.deepStrictEqual(exits, ids(5).map(() => Exit.fail(gone)))
+      assert.strictEqual(asked, 1)
+    }).pipe(memory))
 
   it.effect("answers when the strategy dies", () =>
     Effect.gen(function*() {
@@ -209,16 +224,15 @@ describe("the writer", () => {
     Effect.gen(function*() {
       const { sql, stored, writer } = yield* make()
       yield* sql.withTransaction(Effect.andThen(writer.submit(put("kept")), writer.submit(put("kept too"))))
+      // The others wait for the connection that the transaction holds: whoever waited with them would wait for ever.
       const inside = Effect.gen(function*() {
-        yield* writer.submit(put("dropped"))
-        const others = yield* Effect.forkDetach(
-          Effect.updateContext(
-            together(ids(3).map((id) => writer.submit(put(id)))),
-            (context: Context.Context<never>) => Context.omit(sql.transactionService)(context)
-          )
+        const others = Effect.updateContext(
+          together(ids(3).map((id) => writer.submit(put(id)))),
+          (context: Context.Context<never>) => Context.omit(sql.transactionService)(context)
         )
-        yield* Effect.yieldNow
-        return yield* Effect.as(Effect.fail("rolled back"), others)
+        yield* Effect.forkDetach(others, { startImmediately: true })
+        yield* writer.submit(put("dropped"))
+        return yield* Effect.fail("rolled back")
       })
       yield* Effect.exit(sql.withTransaction(inside))
       yield* writer.submit(put("last"))
