@@ -48,6 +48,8 @@ export const internals: Readonly<
   gateway: { modules: ["PaymentGateway"] },
   idempotency: { modules: ["Idempotency", "IdempotencyStore"] },
   money: { modules: ["Currency", "Money", "MoneyError", "Ratio"] },
+  // What every store that seals shares.
+  seal: { from: "ports" },
   // What every store over SQL shares.
   sql: { from: "ports" },
   // What the type checker and the run know about the order of a stack.

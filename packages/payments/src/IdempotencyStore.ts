@@ -10,13 +10,16 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type { Aead, SecureRandom } from "./internal/effect/crypto.ts"
 import * as memory from "./internal/idempotency/memory.ts"
 import type * as record from "./internal/idempotency/record.ts"
 import * as schema from "./internal/idempotency/schema.ts"
+import * as sealed from "./internal/idempotency/sealed.ts"
 import * as sql from "./internal/idempotency/sql.ts"
 import * as unavailable from "./internal/idempotency/unavailable.ts"
+import * as seal from "./internal/seal/seal.ts"
 import type { Migrator, SqlClient, SqlError } from "./internal/sql/client.ts"
 
 /**
@@ -186,6 +189,61 @@ export const layerStoreSql = (
   Layer.effect(
     IdempotencyStore,
     sql.make({ table: options?.table ?? defaultTable, migrate: options?.migrate ?? true })
+  )
+
+/**
+ * The keys that seal stored results: 32 bytes each. `current` names the one that seals, the others only open what was
+ * sealed before. Ids are 1 to 32 of `A-Z`, `a-z`, `0-9`, `-` and `_`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type KeyRing = seal.KeyRing
+
+/**
+ * Seals the results that the store below keeps: AES-256-GCM, bound to the record's id, so that a result that is moved to
+ * another key does not open. To rotate, add a key, make it `current`, and drop the old one after the longest TTL.
+ *
+ * **Details**
+ *
+ * Results alone are sealed. Scope, key and fingerprint stay readable, since the store compares them. A result that does
+ * not open (its key is gone, it was tampered with, it was stored before sealing) answers `RecordUnreadable`, and the
+ * operation is not run again. Take `Aead` and `SecureRandom` from `NodeCrypto.layer`.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import { NodeCrypto } from "@effect/platform-node"
+ * import { Layer, Redacted } from "effect"
+ * import { IdempotencyStore } from "effect-payments"
+ *
+ * const key = Redacted.make(crypto.getRandomValues(new Uint8Array(32)))
+ * const sealed = IdempotencyStore.layerSealed({ current: "2026-11", keys: { "2026-11": key } }).pipe(
+ *   Layer.provide(IdempotencyStore.layerStoreMemory()),
+ *   Layer.provide(NodeCrypto.layer)
+ * )
+ *
+ * Layer.isLayer(sealed) // => true
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerSealed = (
+  ring: KeyRing
+): Layer.Layer<
+  IdempotencyStore,
+  StoreUnavailable,
+  IdempotencyStore | Aead.Aead | SecureRandom.SecureRandom
+> =>
+  Layer.effect(
+    IdempotencyStore,
+    Effect.suspend(() => {
+      const fault = seal.faultOf(ring)
+      if (fault !== undefined) return Effect.fail(new StoreUnavailable({ operation: "start", detail: fault }))
+      return Effect.flatMap(seal.make(ring), (sealer) =>
+        Effect.map(IdempotencyStore, (store) => sealed.make(store, sealer)))
+    })
   )
 
 /**

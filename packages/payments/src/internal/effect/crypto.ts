@@ -3,5 +3,6 @@
  *
  * @internal
  */
+export * as Aead from "effect/crypto/Aead"
 export * as Digest from "effect/crypto/Digest"
 export * as SecureRandom from "effect/crypto/SecureRandom"
