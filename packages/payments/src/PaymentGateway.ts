@@ -205,7 +205,10 @@ export type Lookup<A = Transaction, E = PaymentError> =
  * @category constructors
  * @since 0.1.0
  */
-export const happened = <A>(result: A): Lookup<A, never> => ({ _tag: "Happened", result })
+export const happened = <A>(result: A): Extract<Lookup<A, never>, { readonly _tag: "Happened" }> => ({
+  _tag: "Happened",
+  result
+})
 
 /**
  * The gateway said no.
@@ -213,7 +216,10 @@ export const happened = <A>(result: A): Lookup<A, never> => ({ _tag: "Happened",
  * @category constructors
  * @since 0.1.0
  */
-export const refused = <E>(error: E): Lookup<never, E> => ({ _tag: "Refused", error })
+export const refused = <E>(error: E): Extract<Lookup<never, E>, { readonly _tag: "Refused" }> => ({
+  _tag: "Refused",
+  error
+})
 
 /**
  * The gateway has not seen the key.
@@ -221,7 +227,7 @@ export const refused = <E>(error: E): Lookup<never, E> => ({ _tag: "Refused", er
  * @category constructors
  * @since 0.1.0
  */
-export const neverHappened: Lookup<never, never> = { _tag: "NeverHappened" }
+export const neverHappened: { readonly _tag: "NeverHappened" } = { _tag: "NeverHappened" }
 
 /**
  * The gateway cannot say.
@@ -229,7 +235,7 @@ export const neverHappened: Lookup<never, never> = { _tag: "NeverHappened" }
  * @category constructors
  * @since 0.1.0
  */
-export const stillUnknown: Lookup<never, never> = { _tag: "StillUnknown" }
+export const stillUnknown: { readonly _tag: "StillUnknown" } = { _tag: "StillUnknown" }
 
 /**
  * What a gateway can, stated by its adapter.
