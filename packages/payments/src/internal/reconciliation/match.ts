@@ -1,0 +1,170 @@
+/**
+ * Brings the records of both sides together by id and says what came of each id.
+ *
+ * An id is settled from its own records and a question about other ids ("is there a charge?"), so ids can be settled in
+ * any order, or a part of them at a time.
+ */
+import * as Duration from "effect/Duration"
+import * as Money from "../../Money.ts"
+import type { Discrepancy, Kind, Policy, Report, Side, TransactionRecord } from "../../Reconciliation.ts"
+import * as accounts from "./accounts.ts"
+import { byContent, byText, closest, compare, Difference, driftMillis, makeRules, type Rules } from "./compare.ts"
+import { kinds } from "./text.ts"
+
+/** What both sides say about one id. The first record of a side stands alone, since nearly every id has but one. */
+interface Entry {
+  internal: TransactionRecord | undefined
+  gateway: TransactionRecord | undefined
+  copies: { readonly internal: Array<TransactionRecord>; readonly gateway: Array<TransactionRecord> } | undefined
+}
+
+type Index = Map<string, Entry>
+
+interface Settlement {
+  readonly rules: Rules
+  readonly isCharge: (id: string) => boolean
+  readonly orphanRefunds: boolean
+  readonly ledger: accounts.Ledger
+  readonly found: Array<Discrepancy>
+  matched: number
+  total: number
+}
+
+export const reconcile = (
+  internal: Iterable<TransactionRecord>,
+  gateway: Iterable<TransactionRecord>,
+  policy: Policy
+): Report => {
+  const ledger = accounts.make()
+  const index: Index = new Map()
+  for (const record of internal) take(index, ledger, "internal", record)
+  for (const record of gateway) take(index, ledger, "gateway", record)
+  const settlement: Settlement = {
+    rules: makeRules(policy),
+    isCharge: (id) => policy.knownCharges?.has(id) === true || holdsCharge(index.get(id)),
+    orphanRefunds: policy.orphanRefunds ?? true,
+    ledger,
+    found: [],
+    matched: 0,
+    total: 0
+  }
+  for (const [id, entry] of index) settle(settlement, id, entry)
+  return makeReport(settlement)
+}
+
+const take = (index: Index, ledger: accounts.Ledger, side: Side, record: TransactionRecord): void => {
+  accounts.add(ledger, side, "read", record.money)
+  const entry = index.get(record.transactionId)
+  if (entry === undefined) {
+    index.set(record.transactionId, {
+      internal: side === "internal" ? record : undefined,
+      gateway: side === "gateway" ? record : undefined,
+      copies: undefined
+    })
+  } else if (entry[side] === undefined) entry[side] = record
+  else (entry.copies ??= { internal: [], gateway: [] })[side].push(record)
+}
+
+const holdsCharge = (entry: Entry | undefined): boolean =>
+  entry !== undefined &&
+  (isCharge(entry.internal) || isCharge(entry.gateway) ||
+    entry.copies !== undefined && (entry.copies.internal.some(isCharge) || entry.copies.gateway.some(isCharge)))
+
+const isCharge = (record: TransactionRecord | undefined): boolean => record !== undefined && record.kind !== "refund"
+
+const settle = (settlement: Settlement, id: string, { copies, gateway, internal }: Entry): void => {
+  if (copies === undefined) return settleItem(settlement, id, internal, gateway)
+  const internals = sorted(internal, copies.internal)
+  const gateways = sorted(gateway, copies.gateway)
+  const [i, j] = closest(internals, gateways, settlement.rules)
+  settleItem(settlement, id, internals[i], gateways[j])
+  settleCopies(settlement, id, "internal", internals, i)
+  settleCopies(settlement, id, "gateway", gateways, j)
+}
+
+const sorted = (
+  first: TransactionRecord | undefined,
+  more: ReadonlyArray<TransactionRecord>
+): ReadonlyArray<TransactionRecord> => first === undefined ? [] : [first, ...more].sort(byContent)
+
+/** A pair, or a record that stands alone. */
+const settleItem = (
+  settlement: Settlement,
+  id: string,
+  internal: TransactionRecord | undefined,
+  gateway: TransactionRecord | undefined
+): void => {
+  const before = settlement.found.length
+  if (internal !== undefined && gateway !== undefined) findDifferences(settlement, id, internal, gateway)
+  else if (internal !== undefined) settlement.found.push({ _tag: "MissingGateway", transactionId: id, internal })
+  else if (gateway !== undefined) settlement.found.push({ _tag: "MissingInternal", transactionId: id, gateway })
+  if (settlement.orphanRefunds) findOrphan(settlement, id, internal, gateway)
+  const agrees = settlement.found.length === before
+  const state = agrees ? "matched" : "reported"
+  if (internal !== undefined) accounts.add(settlement.ledger, "internal", state, internal.money)
+  if (gateway !== undefined) accounts.add(settlement.ledger, "gateway", state, gateway.money)
+  if (agrees) settlement.matched++
+  settlement.total++
+}
+
+const findDifferences = (
+  { found, rules }: Settlement,
+  transactionId: string,
+  internal: TransactionRecord,
+  gateway: TransactionRecord
+): void => {
+  const differences = compare(internal, gateway, rules)
+  if (differences === 0) return
+  const pair = { transactionId, internal, gateway }
+  if ((differences & Difference.amount) !== 0) {
+    const difference = Money.subtract(gateway.money as Money.Money<"USD">, internal.money as Money.Money<"USD">)
+    found.push({ _tag: "AmountMismatch", ...pair, difference: difference as Money.Money })
+  }
+  if ((differences & Difference.currency) !== 0) found.push({ _tag: "CurrencyMismatch", ...pair })
+  if ((differences & Difference.status) !== 0) found.push({ _tag: "StatusMismatch", ...pair })
+  if ((differences & Difference.fee) !== 0) found.push({ _tag: "FeeMismatch", ...pair })
+  if ((differences & Difference.date) !== 0) {
+    found.push({ _tag: "DateDrift", ...pair, drift: Duration.millis(driftMillis(internal, gateway)) })
+  }
+}
+
+const findOrphan = (
+  { found, isCharge }: Settlement,
+  transactionId: string,
+  internal: TransactionRecord | undefined,
+  gateway: TransactionRecord | undefined
+): void => {
+  if (internal?.kind !== "refund" && gateway?.kind !== "refund") return
+  const isKnown = (parent: string | undefined) => parent !== undefined && parent !== transactionId && isCharge(parent)
+  if (isKnown(internal?.parent) || isKnown(gateway?.parent)) return
+  found.push({ _tag: "OrphanRefund", transactionId, internal, gateway })
+}
+
+/** All copies of a side but the one that was paired. */
+const settleCopies = (
+  settlement: Settlement,
+  transactionId: string,
+  side: Side,
+  records: ReadonlyArray<TransactionRecord>,
+  paired: number
+): void => {
+  let copy = 1
+  for (const [index, record] of records.entries()) {
+    if (index === paired) continue
+    settlement.found.push({ _tag: "Duplicate", transactionId, side, record, copy: ++copy, copies: records.length })
+    accounts.add(settlement.ledger, side, "reported", record.money)
+    settlement.total++
+  }
+}
+
+const makeReport = ({ found, ledger, matched, total }: Settlement): Report => {
+  // Within an id they stand in the order of the kinds, copies last: the sort keeps it.
+  found.sort((a, b) => byText(a.transactionId, b.transactionId))
+  const counts = new Map<Kind, number>()
+  for (const { _tag } of found) counts.set(_tag, (counts.get(_tag) ?? 0) + 1)
+  const byKind = Object.fromEntries(kinds.flatMap((kind) => {
+    const count = counts.get(kind)
+    return count === undefined ? [] : [[kind, count]]
+  }))
+  return { matched, total, discrepancies: found, byKind, accounts: accounts.list(ledger) }
+}
