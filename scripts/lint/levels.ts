@@ -8,7 +8,7 @@ export const levels = [
   },
   {
     name: "ports",
-    modules: ["AuditLog", "IdempotencyStore", "PaymentGateway", "Signature", "Tokenizer", "Velocity"]
+    modules: ["AuditLog", "IdempotencyStore", "PaymentGateway", "SagaLog", "Signature", "Tokenizer", "Velocity"]
   },
   {
     name: "combinators",
@@ -50,6 +50,7 @@ export const internals: Readonly<
   money: { modules: ["Currency", "Money", "MoneyError", "Ratio"] },
   // What every store that seals shares.
   seal: { from: "ports" },
+  saga: { modules: ["Saga", "SagaLog"] },
   // What every store over SQL shares.
   sql: { from: "ports" },
   // What the type checker and the run know about the order of a stack.

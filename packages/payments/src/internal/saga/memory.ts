@@ -1,0 +1,100 @@
+/**
+ * The saga log over a map.
+ *
+ * @internal
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type { SagaLog } from "../../SagaLog.ts"
+import * as ledger from "./ledger.ts"
+import { type History, isLimit, listLimitMax, type RunId, sweepLimitMax } from "./record.ts"
+import { limitExceeded, LogUnavailable } from "./unavailable.ts"
+
+/** @internal */
+export interface Options {
+  readonly capacity: number
+}
+
+/** @internal */
+export const make = (options: Options): Effect.Effect<SagaLog["Service"], LogUnavailable> =>
+  Number.isSafeInteger(options.capacity) && options.capacity >= 1
+    ? Effect.map(Clock.Clock, (clock) => fromClock(options.capacity, () => clock.currentTimeMillisUnsafe()))
+    : Effect.fail(new LogUnavailable({ operation: "start", detail: "capacity must be a whole number from 1" }))
+
+const fromClock = (capacity: number, clock: () => number): SagaLog["Service"] => {
+  const rows = new Map<string, ledger.Row>()
+  const update = (
+    { key }: RunId,
+    transition: (row: ledger.Row | undefined, now: number) => ledger.Row | undefined
+  ): ledger.Row | undefined => {
+    const next = transition(rows.get(key), clock())
+    if (next !== undefined) rows.set(key, next)
+    return next
+  }
+
+  return {
+    isLocal: true,
+    claim: (request) =>
+      Effect.suspend(() => {
+        if (request.opening !== undefined && rows.size >= capacity && !rows.has(request.key)) {
+          return Effect.fail(new LogUnavailable({ operation: "claim", detail: "Full" }))
+        }
+        const row = update(request, (row, now) => ledger.claim(row, request, now))
+        return Effect.succeed(row === undefined ? undefined : historyOf(row, clock()))
+      }),
+    append: (request) =>
+      Effect.sync(() => {
+        const row = update(request, (row, now) => ledger.append(row, request, now))
+        return { appended: row !== undefined, cancelRequested: row?.run.cancelRequested ?? false }
+      }),
+    renew: (requests) =>
+      Effect.sync(() =>
+        requests.map((request) => update(request, (row, now) => ledger.renew(row, request, now)) !== undefined)
+      ),
+    release: (request) => Effect.sync(() => update(request, (row) => ledger.release(row, request)) !== undefined),
+    cancel: (id) => Effect.sync(() => update(id, (row) => row === undefined ? undefined : ledger.cancel(row))?.run),
+    ...finding(rows, clock)
+  }
+}
+
+const finding = (
+  rows: Map<string, ledger.Row>,
+  clock: () => number
+): Pick<SagaLog["Service"], "list" | "orphans" | "read" | "sweep"> => ({
+  orphans: (request) =>
+    isLimit(request.limit, listLimitMax)
+      ? Effect.sync(() => {
+        const now = clock()
+        const found = Array.from(rows.values()).filter((row) => ledger.isOrphan(row, request, now))
+        return found.sort((a, b) => a.run.leaseUntil - b.run.leaseUntil).slice(0, request.limit).map((row) => {
+          const adopted = ledger.adopt(row, request, now)
+          rows.set(row.run.key, adopted)
+          return historyOf(adopted, now)
+        })
+      })
+      : limitExceeded("orphans", listLimitMax),
+  read: ({ key }) =>
+    Effect.sync(() => {
+      const row = rows.get(key)
+      return row === undefined ? undefined : historyOf(row, clock())
+    }),
+  list: (request) =>
+    isLimit(request.limit, listLimitMax)
+      ? Effect.sync(() => {
+        const page = Array.from(rows.values(), ({ run }) => run).filter((run) => ledger.isListed(run, request))
+        return page.sort((a, b) => (a.key < b.key ? -1 : 1)).slice(0, request.limit)
+      })
+      : limitExceeded("list", listLimitMax),
+  sweep: (request) =>
+    isLimit(request.limit, sweepLimitMax)
+      ? Effect.sync(() => {
+        const now = clock()
+        const found = Array.from(rows.values()).filter(({ run }) => ledger.isSwept(run, request, now))
+        const swept = found.slice(0, request.limit)
+        for (const { run } of swept) rows.delete(run.key)
+        return swept.length
+      })
+      : limitExceeded("sweep", sweepLimitMax)
+})
+
+const historyOf = ({ entries, run }: ledger.Row, now: number): History => ({ run, entries, now })

@@ -1,0 +1,191 @@
+/**
+ * The vocabulary of the saga log.
+ *
+ * @internal
+ */
+import * as Schema from "effect/Schema"
+
+/** @internal A saga's or a run's name. */
+export const Name = Schema.String.check(
+  Schema.isPattern(/^[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?$/, {
+    expected: "1 to 255 printable ASCII characters, no space at either end"
+  })
+)
+
+/** @internal */
+export const State = Schema.Literals([
+  "Running",
+  "Compensating",
+  "Completed",
+  "Compensated",
+  "FailedCompensation",
+  "Parked"
+])
+
+/** @internal */
+export type State = typeof State.Type
+
+/** @internal Someone works on it, or has to. */
+export const isUnfinished = (state: State): boolean => state === "Running" || state === "Compensating"
+
+const step = Schema.String
+
+/**
+ * @internal What becomes durable. `result` and `error` are JSON as the step's schemas encode it; `detail` names the kind
+ * of a failure and never quotes a message.
+ *
+ * - `Intended`: the obligation to undo, written before the request leaves.
+ * - `Doubted`: nobody knows whether the step happened. `Failed`: it surely did not.
+ * - `Cancelled`: `unsent` is the step that was intended and surely never started.
+ * - `Redefined`: the run goes on under another definition that agrees on all it has started.
+ */
+export const Event = Schema.Union([
+  Schema.TaggedStruct("Intended", { step }),
+  Schema.TaggedStruct("Succeeded", { step, result: Schema.String }),
+  Schema.TaggedStruct("Failed", { step, detail: Schema.String, error: Schema.optionalKey(Schema.String) }),
+  Schema.TaggedStruct("Doubted", { step, detail: Schema.String }),
+  Schema.TaggedStruct("Cancelled", { unsent: Schema.optionalKey(step) }),
+  Schema.TaggedStruct("Undone", { step }),
+  Schema.TaggedStruct("Skipped", { step, by: Schema.String, reason: Schema.String }),
+  Schema.TaggedStruct("UndoFailed", { step, detail: Schema.String }),
+  Schema.TaggedStruct("Parked", { step: Schema.optionalKey(step), reason: Schema.String }),
+  Schema.TaggedStruct("Resumed", {}),
+  Schema.TaggedStruct("Redefined", { definition: Schema.String })
+])
+
+/** @internal */
+export type Event = typeof Event.Type
+
+/** @internal Which run. `key` is the saga and the id as one length-prefixed string. */
+export interface RunId {
+  readonly key: string
+  readonly saga: string
+  readonly id: string
+}
+
+/** @internal */
+export const runId = (saga: string, id: string): RunId => ({
+  key: `${saga.length}:${saga}${id.length}:${id}`,
+  saga,
+  id
+})
+
+/**
+ * @internal One run as it is stored. All times are milliseconds on the store's clock.
+ *
+ * - `epoch` grows with every change of owner and never restarts.
+ * - `length` counts entries.
+ * - `leaseUntil` is 0 when nobody holds it.
+ */
+export interface Run extends RunId {
+  readonly fingerprint: string
+  readonly definition: string
+  readonly payload: string
+  readonly state: State
+  readonly owner: string
+  readonly epoch: number
+  readonly leaseUntil: number
+  readonly length: number
+  readonly cancelRequested: boolean
+  readonly createdAt: number
+  readonly updatedAt: number
+}
+
+/** @internal What became durable at once, and who wrote it. Entries are added at the end and never changed. */
+export interface Entry {
+  readonly seq: number
+  readonly epoch: number
+  readonly at: number
+  readonly state: State
+  readonly events: ReadonlyArray<Event>
+}
+
+/** @internal */
+export interface History {
+  readonly run: Run
+  readonly entries: ReadonlyArray<Entry>
+  /** The store's time. */
+  readonly now: number
+}
+
+/** @internal */
+export interface Opening {
+  readonly fingerprint: string
+  readonly definition: string
+  readonly payload: string
+  readonly state: State
+  readonly events: ReadonlyArray<Event>
+}
+
+/** @internal */
+export interface ClaimRequest extends RunId {
+  /** New for each attempt, so that a claim whose reply was lost recognises itself. */
+  readonly owner: string
+  readonly leaseMillis: number
+  /** What to begin with when there is no such run; without it nothing is made. */
+  readonly opening?: Opening | undefined
+  /** Also takes a run that is parked or whose compensation has failed. */
+  readonly reopen?: boolean | undefined
+}
+
+/** @internal */
+export interface Ownership extends RunId {
+  readonly owner: string
+  readonly epoch: number
+}
+
+/** @internal */
+export interface AppendRequest extends Ownership {
+  /** The number of the new entry: one more than the length that the owner knows. */
+  readonly seq: number
+  readonly state: State
+  readonly events: ReadonlyArray<Event>
+}
+
+/** @internal */
+export interface AppendReply {
+  /** False: the caller no longer owns the run and nothing was written. */
+  readonly appended: boolean
+  readonly cancelRequested: boolean
+}
+
+/** @internal */
+export interface RenewRequest extends Ownership {
+  readonly leaseMillis: number
+}
+
+/** @internal */
+export interface OrphansRequest {
+  readonly sagas: ReadonlyArray<string>
+  readonly owner: string
+  readonly leaseMillis: number
+  /** 1 to 1000. */
+  readonly limit: number
+}
+
+/** @internal */
+export interface ListRequest {
+  readonly saga?: string | undefined
+  readonly state?: State | undefined
+  /** 1 to 1000. */
+  readonly limit: number
+  /** The `key` of the last run of the page before. */
+  readonly after?: string | undefined
+}
+
+/** @internal */
+export interface SweepRequest {
+  /** Runs that ended, all well or all undone, at least so long ago. */
+  readonly olderThanMillis: number
+  /** 1 to 10 000. */
+  readonly limit: number
+}
+
+/** @internal */
+export const listLimitMax = 1_000
+
+/** @internal */
+export const sweepLimitMax = 10_000
+
+/** @internal */
+export const isLimit = (limit: number, max: number): boolean => Number.isInteger(limit) && limit >= 1 && limit <= max

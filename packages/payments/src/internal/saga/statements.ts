@@ -1,0 +1,209 @@
+/**
+ * What a saga log does as SQL, one guarded statement each, which may be sent twice.
+ *
+ * `t` is the run that is there, `NOW` the time of the database, `:name` a parameter. A set-based statement takes its
+ * parameters from the relation `r`.
+ *
+ * @internal
+ */
+import { compile, type Dialect, rows, type Statement, type Types } from "../sql/statement.ts"
+import { columns, entryColumns } from "./tables.ts"
+
+const types: Types = {
+  rows: "text",
+  keys: "text",
+  sagas: "text",
+  key: "text",
+  saga: "text",
+  id: "text",
+  fingerprint: "text",
+  definition: "text",
+  payload: "text",
+  state: "text",
+  open: "bigint",
+  owner: "text",
+  epoch: "bigint",
+  lease: "bigint",
+  reopen: "bigint",
+  seq: "bigint",
+  tail: "text",
+  after: "text",
+  age: "bigint",
+  limit: "bigint"
+}
+
+/** @internal A statement for one run, and the same for many at once. */
+export interface Pair {
+  readonly one: Statement
+  readonly many: Statement
+  /** What a row of `many` holds. */
+  readonly names: ReadonlyArray<string>
+}
+
+/** @internal */
+export type Statements = ReturnType<typeof make>
+
+const unfinished = "t.state IN ('Running', 'Compensating')"
+const owned = "t.owner = :owner AND t.epoch = :epoch"
+
+/** @internal */
+export const make = (name: string, dialect: Dialect) => {
+  const table = `"${name}"`
+  const entries = `"${name}_entries"`
+  const build = (text: string) => compile(dialect, types, text.replaceAll("NOW", dialect.now))
+  const all = columns.map((column) => `t.${column}`).join(", ")
+  const run = `SELECT ${all}, NOW AS now FROM ${table} AS t`
+  const taken =
+    `owner = :owner, epoch = ${dialect.greatest}(t.epoch + 1, NOW), lease_until = NOW + :lease, updated_at = NOW`
+  return {
+    create: pair(dialect, createNames, create(table, entries, dialect)),
+    append: pair(dialect, appendNames, append(table, entries, dialect)),
+    take: build(
+      `UPDATE ${table} AS t SET ${
+        ["owner", "epoch", "lease_until", "updated_at"].map((column) => `${column} = ${retaken(dialect)[column]}`).join(
+          ", "
+        )
+      } WHERE t.key = :key AND ${isFree} RETURNING ${columns.join(", ")}, updated_at AS now`
+    ),
+    orphans: build(`UPDATE ${table} AS t SET ${taken} WHERE t.key IN (
+  SELECT t.key FROM ${table} AS t WHERE ${unfinished} AND t.lease_until <= NOW AND t.saga IN (${
+      values(dialect, "sagas")
+    })
+  ORDER BY t.lease_until LIMIT :limit${dialect.name === "pg" ? " FOR UPDATE SKIP LOCKED" : ""}
+) RETURNING ${columns.join(", ")}, updated_at AS now`),
+    renew: build(renew(table, dialect)),
+    release: build(`UPDATE ${table} AS t SET lease_until = 0 WHERE t.key = :key AND ${owned} RETURNING key`),
+    cancel: build(`UPDATE ${table} AS t SET cancel_requested = 1
+WHERE t.key = :key AND t.state = 'Running' RETURNING ${columns.join(", ")}, NOW AS now`),
+    look: build(`${run} WHERE t.key = :key`),
+    entries: build(
+      `SELECT ${entryColumns.join(", ")} FROM ${entries} WHERE key IN (${values(dialect, "keys")}) ORDER BY key, seq`
+    ),
+    list: (filters: { readonly saga: boolean; readonly state: boolean }) =>
+      build(
+        `${run} WHERE t.key > :after${filters.saga ? " AND t.saga = :saga" : ""}${
+          filters.state ? " AND t.state = :state" : ""
+        } ORDER BY t.key LIMIT :limit`
+      ),
+    ended: build(`SELECT key FROM ${table} WHERE state IN ('Completed', 'Compensated') AND updated_at <= NOW - :age
+LIMIT :limit${dialect.name === "pg" ? " FOR UPDATE SKIP LOCKED" : ""}`),
+    dropRuns: build(`DELETE FROM ${table} WHERE key IN (${values(dialect, "keys")})
+AND state IN ('Completed', 'Compensated') RETURNING key`),
+    dropEntries: build(`DELETE FROM ${entries} WHERE key IN (${values(dialect, "keys")})`)
+  }
+}
+
+/** A list of texts, in a JSON array. */
+const values = (dialect: Dialect, name: string): string =>
+  dialect.name === "sqlite"
+    ? `SELECT value FROM json_each(:${name})`
+    : `SELECT jsonb_array_elements_text(CAST(:${name} AS jsonb))`
+
+// Its own claim again, or free: nobody works on it and somebody has to.
+const again = "(t.owner = :owner AND t.lease_until <> 0)"
+const isFree = `(${again} OR (t.lease_until <= NOW AND (${unfinished}
+  OR (:reopen = 1 AND t.state IN ('Parked', 'FailedCompensation')))))`
+
+const retaken = ({ greatest }: Dialect): { readonly [column: string]: string } => ({
+  owner: ":owner",
+  epoch: `CASE WHEN ${again} THEN t.epoch ELSE ${greatest}(t.epoch + 1, NOW) END`,
+  lease_until: `CASE WHEN ${again} THEN ${greatest}(t.lease_until, NOW + :lease) ELSE NOW + :lease END`,
+  updated_at: "NOW"
+})
+
+/** The same text for one run and for many: `:name` becomes the column of `r`. */
+const pair = (dialect: Dialect, names: ReadonlyArray<string>, text: (source: string) => string): Pair => {
+  const build = (text: string) => compile(dialect, types, text.replaceAll("NOW", dialect.now))
+  if (dialect.name === "sqlite") {
+    const one = build(text(""))
+    return { one, many: one, names }
+  }
+  const given = (source: string) => text(source).replace(/:([a-z_]+)/g, "r.p_$1")
+  const one = `(SELECT ${names.map((name) => `:${name} AS p_${name}`).join(", ")}) AS given`
+  const build2 = (source: string) =>
+    compile(dialect, types, given("@source").replace("@source", source).replaceAll("NOW", "clock.now"))
+  return { one: build2(one), many: build2(rows(dialect, types, names)), names }
+}
+
+const createNames = [
+  "key",
+  "saga",
+  "id",
+  "fingerprint",
+  "definition",
+  "payload",
+  "state",
+  "open",
+  "owner",
+  "lease",
+  "tail"
+]
+
+const created = (epoch: string): string =>
+  `:key, :saga, :id, :fingerprint, :definition, :payload, :state, :owner, ${epoch},
+  CASE WHEN :open = 1 THEN NOW + :lease ELSE 0 END, 1, 0, :tail, NOW, NOW`
+
+/** Makes the run, or takes over one that is free and about the same. Answers nothing when it is neither. */
+const create = (table: string, entries: string, dialect: Dialect) => (source: string): string => {
+  // In a conflict `excluded` is the run as it would have been made, at the time of the statement.
+  const own = "(t.owner = excluded.owner AND t.lease_until <> 0)"
+  const conflict = `ON CONFLICT (key) DO UPDATE SET
+  owner = excluded.owner,
+  epoch = CASE WHEN ${own} THEN t.epoch ELSE ${dialect.greatest}(t.epoch + 1, excluded.epoch) END,
+  lease_until = CASE WHEN ${own} THEN ${dialect.greatest}(t.lease_until, excluded.lease_until)
+    ELSE excluded.lease_until END,
+  updated_at = excluded.updated_at
+WHERE t.fingerprint = excluded.fingerprint AND (${own} OR (t.lease_until <= excluded.updated_at AND ${unfinished}))`
+  const insert = `INSERT INTO ${table} AS t (${columns.join(", ")})`
+  if (dialect.name === "sqlite") {
+    return `${insert} VALUES (${created("NOW")}) ${conflict} RETURNING ${columns.join(", ")}, updated_at AS now`
+  }
+  return `WITH clock AS MATERIALIZED (SELECT ${dialect.now} AS now),
+r AS MATERIALIZED (SELECT * FROM ${source}),
+put AS (
+  ${insert} SELECT ${created("NOW")} FROM r CROSS JOIN clock ORDER BY r.p_key COLLATE "C"
+  ${conflict} RETURNING ${columns.map((column) => `t.${column}`).join(", ")}),
+entered AS (
+  INSERT INTO ${entries} (${entryColumns.join(", ")})
+  SELECT key, length, epoch, updated_at, state, tail FROM put WHERE length = 1 ON CONFLICT (key, seq) DO NOTHING)
+SELECT put.*, put.updated_at AS now FROM put`
+}
+
+const appendNames = ["key", "owner", "epoch", "seq", "state", "open", "tail"]
+
+const append = (table: string, entries: string, dialect: Dialect) => (source: string): string => {
+  const set = `length = :seq, state = :state, tail = :tail,
+  updated_at = CASE WHEN t.length = :seq THEN t.updated_at ELSE NOW END,
+  lease_until = CASE WHEN :open = 1 THEN t.lease_until ELSE 0 END`
+  const guard = `${owned} AND (t.length = :seq - 1 OR (t.length = :seq AND t.tail = :tail))`
+  if (dialect.name === "sqlite") {
+    return `UPDATE ${table} AS t SET ${set} WHERE t.key = :key AND ${guard} RETURNING key, cancel_requested`
+  }
+  return `WITH clock AS MATERIALIZED (SELECT ${dialect.now} AS now),
+r AS MATERIALIZED (SELECT * FROM ${source}),
+locked AS MATERIALIZED (
+  SELECT t.key FROM ${table} AS t JOIN r ON t.key = r.p_key WHERE ${guard} ORDER BY t.key FOR UPDATE OF t),
+put AS (
+  UPDATE ${table} AS t SET ${set} FROM clock, r, locked
+  WHERE t.key = locked.key AND t.key = r.p_key AND ${guard}
+  RETURNING t.key, t.length, t.epoch, t.updated_at, t.state, t.tail, t.cancel_requested),
+entered AS (
+  INSERT INTO ${entries} (${entryColumns.join(", ")})
+  SELECT key, length, epoch, updated_at, state, tail FROM put ON CONFLICT (key, seq) DO NOTHING)
+SELECT put.key, put.cancel_requested FROM put`
+}
+
+/** @internal What a row of `renew` holds. */
+export const renewNames = ["key", "owner", "epoch", "lease"]
+
+/** In one order for all, so that two of them never wait for each other. */
+const renew = (table: string, dialect: Dialect): string => {
+  const source = rows(dialect, types, renewNames)
+  const guard = "t.key = r.p_key AND t.owner = r.p_owner AND t.epoch = r.p_epoch AND t.lease_until <> 0"
+  const set = `lease_until = ${dialect.greatest}(t.lease_until, NOW + r.p_lease)`
+  return dialect.name === "sqlite"
+    ? `UPDATE ${table} AS t SET ${set} FROM ${source} AS r WHERE ${guard} RETURNING key, owner, epoch`
+    : `WITH r AS MATERIALIZED (SELECT * FROM ${source}),
+locked AS MATERIALIZED (SELECT t.key FROM ${table} AS t JOIN r ON ${guard} ORDER BY t.key FOR UPDATE OF t)
+UPDATE ${table} AS t SET ${set} FROM r, locked WHERE t.key = locked.key AND ${guard} RETURNING t.key, t.owner, t.epoch`
+}

@@ -1,0 +1,112 @@
+/**
+ * The tables of the saga log and their migrations: one row per run, which carries owner, epoch and lease, and one row
+ * per entry, which is never changed.
+ *
+ * @internal
+ */
+import * as Effect from "effect/Effect"
+import { Migrator, SqlClient, type SqlError } from "../sql/client.ts"
+
+/** @internal In the order in which rows are read. `tail` is the text of the last entry. */
+export const columns = [
+  "key",
+  "saga",
+  "id",
+  "fingerprint",
+  "definition",
+  "payload",
+  "state",
+  "owner",
+  "epoch",
+  "lease_until",
+  "length",
+  "cancel_requested",
+  "tail",
+  "created_at",
+  "updated_at"
+] as const
+
+/** @internal */
+export const entryColumns = ["key", "seq", "epoch", "at", "state", "events"] as const
+
+/** @internal By number and name, for a migrator. */
+export const migrations = (
+  table: string
+): { readonly [name: string]: Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient> } => ({
+  "0001_runs": Effect.gen(function*() {
+    const sql = yield* SqlClient.SqlClient
+    const { integer, key, triggers } = sql.onDialectOrElse({
+      pg: () => ({ key: `text COLLATE "C"`, integer: "bigint", triggers: [] as ReadonlyArray<string> }),
+      orElse: () => ({ key: "text", integer: "integer", triggers: [entered(table), appended(table)] })
+    })
+    const statements = [
+      runs(table, key, integer),
+      entries(table, key, integer),
+      // Finds what has lost its owner; what has ended is not in it.
+      `CREATE INDEX "${table}_open" ON "${table}" (lease_until) WHERE state IN ('Running', 'Compensating')`,
+      `CREATE INDEX "${table}_state" ON "${table}" (state, updated_at)`,
+      ...triggers
+    ]
+    for (const statement of statements) yield* sql.unsafe(statement).unprepared
+  })
+})
+
+const runs = (table: string, key: string, integer: string): string =>
+  `CREATE TABLE "${table}" (
+  key ${key} PRIMARY KEY NOT NULL,
+  saga text NOT NULL,
+  id text NOT NULL,
+  fingerprint text NOT NULL,
+  definition text NOT NULL,
+  payload text NOT NULL,
+  state text NOT NULL,
+  owner text NOT NULL,
+  epoch ${integer} NOT NULL,
+  lease_until ${integer} NOT NULL,
+  length ${integer} NOT NULL,
+  cancel_requested ${integer} NOT NULL,
+  tail text NOT NULL,
+  created_at ${integer} NOT NULL,
+  updated_at ${integer} NOT NULL
+)`
+
+const entries = (table: string, key: string, integer: string): string =>
+  `CREATE TABLE "${table}_entries" (
+  key ${key} NOT NULL,
+  seq ${integer} NOT NULL,
+  epoch ${integer} NOT NULL,
+  at ${integer} NOT NULL,
+  state text NOT NULL,
+  events text NOT NULL,
+  PRIMARY KEY (key, seq)
+)`
+
+// SQLite has no INSERT within WITH: there the entry is added by a trigger, in the statement that writes the run.
+const enter = (table: string): string =>
+  `BEGIN INSERT INTO "${table}_entries" (${entryColumns.join(", ")})
+  VALUES (NEW.key, NEW.length, NEW.epoch, NEW.updated_at, NEW.state, NEW.tail); END`
+
+const entered = (table: string): string =>
+  `CREATE TRIGGER "${table}_entered" AFTER INSERT ON "${table}" ${enter(table)}`
+
+const appended = (table: string): string =>
+  `CREATE TRIGGER "${table}_appended" AFTER UPDATE OF length ON "${table}" WHEN NEW.length > OLD.length ${enter(table)}`
+
+/** @internal Two processes that start at once: one migrates, the other waits for it. */
+export const migrate = (
+  table: string
+): Effect.Effect<void, Migrator.MigrationError | SqlError.SqlError, SqlClient.SqlClient> =>
+  Effect.gen(function*() {
+    const sql = yield* SqlClient.SqlClient
+    const run = Effect.asVoid(
+      Migrator.make({})({
+        loader: Migrator.fromRecord(migrations(table)),
+        table: `${table}_migrations`
+      })
+    )
+    yield* sql.onDialectOrElse({
+      // The lock that a write needs is taken before the migrations are read.
+      sqlite: () => Effect.provideService(run, SqlClient.BeginTransaction, "BEGIN IMMEDIATE"),
+      orElse: () => run
+    })
+  })
