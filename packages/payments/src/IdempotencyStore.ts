@@ -95,8 +95,14 @@ export class IdempotencyStore extends Context.Service<IdempotencyStore, {
   ) => Effect.Effect<Eviction, StoreUnavailable>
   /** Drops at most `limit` expired records; answers how many. */
   readonly sweep: (options: { readonly limit: number }) => Effect.Effect<number, StoreUnavailable>
-  /** A store in this process, which answers at once: nobody has to bound how long it is silent. */
-  readonly isLocal?: true
+  /**
+   * The same transitions as plain functions, of a store in this process that answers at once: nobody has to bound how
+   * long it is silent, and an operation that waits for nothing is over without a wait.
+   */
+  readonly local?: {
+    readonly claim: (request: ClaimRequest) => ClaimReply | StoreUnavailable
+    readonly complete: (request: CompleteRequest) => boolean
+  }
   /**
    * What a store over a database offers besides: whether the caller is inside one of its transactions, and to run an
    * effect in one. `complete` called inside `withTransaction` commits with the effect's own writes.
@@ -152,7 +158,8 @@ const defaultTable = "effect_payments_idempotency"
  *
  * The layer creates the table, or brings it up to date, unless `migrate` is false; processes that start at once wait
  * for one another. `table` is 1 to 40 of `a-z`, `0-9` and `_`. Every transition is one guarded statement, and a replay
- * is one that writes nothing. Writes of the same tick share a commit; a lone one runs at once. `complete` inside a
+ * is one that writes nothing. Writes of the same tick share a commit, `batchMax` at the most (default 256, up to 1000; 1 has
+ * each commit alone); a lone one runs at once. `complete` inside a
  * transaction of the same client commits with it. `claim` and `renew` commit alone: on SQLite, whose transaction holds
  * the one connection, a claim inside a transaction fails with `StoreUnavailable` instead of waiting for itself.
  *
@@ -180,7 +187,11 @@ const defaultTable = "effect_payments_idempotency"
  * @since 0.1.0
  */
 export const layerStoreSql = (
-  options?: { readonly table?: string | undefined; readonly migrate?: boolean | undefined }
+  options?: {
+    readonly table?: string | undefined
+    readonly migrate?: boolean | undefined
+    readonly batchMax?: number | undefined
+  }
 ): Layer.Layer<
   IdempotencyStore,
   StoreUnavailable | Migrator.MigrationError | SqlError.SqlError,
@@ -188,7 +199,11 @@ export const layerStoreSql = (
 > =>
   Layer.effect(
     IdempotencyStore,
-    sql.make({ table: options?.table ?? defaultTable, migrate: options?.migrate ?? true })
+    sql.make({
+      table: options?.table ?? defaultTable,
+      migrate: options?.migrate ?? true,
+      batchMax: options?.batchMax ?? 256
+    })
   )
 
 /**

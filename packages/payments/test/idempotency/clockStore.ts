@@ -20,7 +20,12 @@ export const layer = Layer.effect(
     yield* sql`CREATE TABLE model_clock (now BIGINT NOT NULL)`
     yield* sql`INSERT INTO model_clock (now) VALUES (0)`
     return {
-      store: yield* make({ table: "model_records", migrate: true, now: "(SELECT now FROM model_clock)" }),
+      store: yield* make({
+        table: "model_records",
+        migrate: true,
+        batchMax: 100,
+        now: "(SELECT now FROM model_clock)"
+      }),
       reset: Effect.orDie(sql`DELETE FROM model_records`),
       setTime: (now) => Effect.orDie(sql`UPDATE model_clock SET now = ${now}`)
     }

@@ -132,6 +132,31 @@ export const sqlContract = (name: string, { claimsBesideTransaction, database, p
         }
       }))
 
+    it.live("refuses a batch without a bound", () =>
+      Effect.gen(function*() {
+        const client = yield* Effect.map(database, (client) => client())
+        for (const batchMax of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 1001]) {
+          const layer = IdempotencyStore.layerStoreSql({ batchMax }).pipe(Layer.provide(client))
+          const error = yield* Effect.flip(Effect.scoped(Layer.build(layer)))
+          assert.strictEqual(error._tag, "StoreUnavailable", `${batchMax}`)
+        }
+      }))
+
+    it.live("writes alone when a batch holds one", () =>
+      Effect.gen(function*() {
+        const client = yield* Effect.map(database, (client) => client())
+        const layer = IdempotencyStore.layerStoreSql({ batchMax: 1 }).pipe(Layer.provide(client))
+        const requests = Array.from({ length: 30 }, () => requestOf())
+        const replies = yield* Effect.flatMap(Store, (store) =>
+          Effect.forEach(requests, store.claim, { concurrency: "unbounded" })).pipe(Effect.provide(layer))
+        assert.deepStrictEqual(
+          replies.map(({ record }) =>
+            record.owner
+          ),
+          requests.map(({ owner }) => owner)
+        )
+      }))
+
     it.live("is left to the project's own migrator", () =>
       onStore(Effect.gen(function*() {
         const options = { table: "mine" }

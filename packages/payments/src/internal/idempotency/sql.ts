@@ -38,12 +38,13 @@ type Failure = SqlError.SqlError | StoreUnavailable | Writer.WriterRefused
 export interface Options {
   readonly table: string
   readonly migrate: boolean
+  readonly batchMax: number
   /** The clock of the store as an SQL expression, for tests. */
   readonly now?: string | undefined
 }
 
-// Writes that share a commit, writes that wait, and how often a claim looks.
-const batchMax = 256
+// Writes that share a commit at the most, writes that wait, and how often a claim looks.
+const batchLimit = 1_000
 const queueMax = 16_384
 const looksMax = 8
 
@@ -58,10 +59,11 @@ export const make = Effect.fnUntraced(function*(
   const sql = yield* SqlClient.SqlClient
   const dialect = yield* dialectOf(sql, options.now)
   if (!isIdentifier(options.table)) return yield* refused("table must be 1 to 40 of a-z, 0-9 and _, no digit first")
+  if (!isLimit(options.batchMax, batchLimit)) return yield* refused(`batchMax must be 1 to ${batchLimit}`)
   if (options.migrate) yield* schema.migrate(options.table)
   const execute = dialect.name === "sqlite" ? direct(sql) : pooled(sql)
   const strategy = dialect.name === "sqlite" ? Writer.inTransaction(sql) : Writer.inStatements(execute)
-  const writer = yield* Writer.make(sql, { execute, strategy, batchMax, queueMax })
+  const writer = yield* Writer.make(sql, { execute, strategy, batchMax: options.batchMax, queueMax })
   const database: Database = {
     sql,
     execute,
