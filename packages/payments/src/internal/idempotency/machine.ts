@@ -34,8 +34,8 @@ export const isExpired = (record: Record, now: number): boolean =>
 
 const isHeld = (record: Record): boolean => record.state === "Claimed" || record.state === "Resolving"
 
-/** @internal A claim whose lease has lapsed: its owner crashed, froze or lost the store. */
-export const isLapsed = (record: Record, now: number): boolean => isHeld(record) && record.leaseUntil <= now
+// A claim whose lease has lapsed: its owner crashed, froze or lost the store.
+const isLapsed = (record: Record, now: number): boolean => isHeld(record) && record.leaseUntil <= now
 
 /** @internal The record after a claim: the same object when the claim changes nothing. */
 export const claim = (record: Record | undefined, request: ClaimRequest, now: number): Record => {
@@ -191,8 +191,8 @@ const isResolvedBy = (record: Record, request: ResolveRequest): boolean => {
 /** @internal The owner of a record that was resolved from outside. */
 export const resolver = (request: ResolveRequest): string => `resolved:${request.fence}`
 
-/** @internal What nobody works on and nobody knows. */
-export const isStuck = (record: Record, now: number): boolean =>
+// What nobody works on and nobody knows.
+const isStuck = (record: Record, now: number): boolean =>
   record.state === "Indeterminate" || record.state === "Parked" || isLapsed(record, now)
 
 /** @internal Whether a page asked for may hold this record. */
