@@ -421,9 +421,9 @@ export const phase: {
         key: claim.key,
         fence: claim.fence,
         attempt: claim.attempt,
-        downstreamKey: claim.downstreamKey,
-        depart: claim.depart,
-        arrive: claim.arrive,
+        downstreamKey: (name) => claim.downstreamKey(name),
+        depart: (departure) => claim.depart(departure),
+        arrive: (name, isCertain) => claim.arrive(name, isCertain),
         repeatable: claim.repeatable,
         phase: narrowed
       })

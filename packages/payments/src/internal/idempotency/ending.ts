@@ -40,7 +40,13 @@ export const settleUnknown = (shared: Shared, entry: Entry, call: Call, how: How
   Effect.map(unknownExit(shared, call), (exit) => shared.settle(entry, exit, how))
 
 /** @internal */
-export const keepSuccess = (shared: Shared, entry: Entry, call: Call, value: unknown, how: How): Effect.Effect<void> =>
+export const keepSuccess = (
+  shared: Shared,
+  entry: Entry,
+  call: Call,
+  value: unknown,
+  how: How
+): Effect.Effect<void> | undefined =>
   keep(
     shared,
     entry,
@@ -52,7 +58,13 @@ export const keepSuccess = (shared: Shared, entry: Entry, call: Call, value: unk
   )
 
 /** @internal */
-export const keepRefusal = (shared: Shared, entry: Entry, call: Call, error: unknown, how: How): Effect.Effect<void> =>
+export const keepRefusal = (
+  shared: Shared,
+  entry: Entry,
+  call: Call,
+  error: unknown,
+  how: How
+): Effect.Effect<void> | undefined =>
   keep(shared, entry, call, Exit.fail(error), call.errorCodec.store(error, call.resultLimitBytes), "Refused", how)
 
 const keep = (
@@ -63,9 +75,15 @@ const keep = (
   stored: Result.Result<string, string>,
   state: "Refused" | "Succeeded",
   how: How
-): Effect.Effect<void> => {
+): Effect.Effect<void> | undefined => {
   if (Result.isFailure(stored)) return keepNothing(shared, entry, call, stored.failure, how)
   const completion = { _tag: state, result: stored.success, ttlMillis: call.ttlMillis }
+  const { local } = shared.store
+  if (local !== undefined) {
+    if (!local.complete({ ...ownership(entry), completion })) return settleUnknown(shared, entry, call, how)
+    shared.settle(entry, exit, how)
+    return undefined
+  }
   return Effect.flatMap(save(shared, entry, completion, Number.POSITIVE_INFINITY), (saved) => {
     if (!saved) return settleUnknown(shared, entry, call, how)
     shared.settle(entry, exit, how)
@@ -127,7 +145,7 @@ const persist = (
   backoffMillis = backoffMinMillis
 ): Effect.Effect<boolean> =>
   entry.isLost ? persistOnce(write()) : Effect.catch(
-    shared.store.isLocal === true ? write() : whileHeld(entry, write()),
+    shared.store.local === undefined ? whileHeld(entry, write()) : write(),
     () => {
       const { leases } = shared
       // The store denies a renewal also because the write went through and its reply was lost.
@@ -169,7 +187,7 @@ export const conclude = (
   claim: OperationClaim,
   exit: Exit.Exit<unknown, unknown>,
   isFirst: boolean
-): Effect.Effect<void, never, unknown> => {
+): Effect.Effect<void, never, unknown> | undefined => {
   if (Exit.isSuccess(exit)) return keepSuccess(shared, entry, call, exit.value, "executed")
   const error = onlyError(exit.cause)
   if (error === undefined) return concludeDefect(shared, entry, call, exit.cause)
@@ -213,9 +231,9 @@ const concludeUnknown = (
   Effect.flatMap(lookUp(shared, entry, call, ageMillis), ({ resolution }) => {
     switch (resolution._tag) {
       case "Happened":
-        return keepSuccess(shared, entry, call, resolution.result, "resolved")
+        return keepSuccess(shared, entry, call, resolution.result, "resolved") ?? Effect.void
       case "Refused":
-        return keepRefusal(shared, entry, call, resolution.error, "resolved")
+        return keepRefusal(shared, entry, call, resolution.error, "resolved") ?? Effect.void
       default:
         return Effect.map(
           giveUp(shared, entry, call, { ran: true, counted: true }),

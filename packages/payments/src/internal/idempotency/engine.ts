@@ -96,14 +96,19 @@ class EngineImpl implements Engine, Shared {
       return this.refuse(call, caller, new PayloadInvalid({ detail: canonical.failure }))
     }
     return Effect.flatMap(
-      this.digest.digestHex(Digest.sha256, encode(canonical.success)),
+      this.digest.digestHex(Digest.sha256, encoder.encode(canonical.success)),
       (hex) => this.begin(call, caller, `v1:${hex}`)
     )
   }
 
   private begin(call: Call, caller: AnyFiber, fingerprint: string): Answer {
     const entry = this.live.get(call.id.id)
-    if (entry === undefined) return this.lead(call, caller, fingerprint)
+    if (entry === undefined) {
+      const { local } = this.store
+      return local === undefined
+        ? this.lead(call, caller, fingerprint)
+        : this.leadLocally(local, call, caller, fingerprint)
+    }
     const isSame = entry.fingerprint === fingerprint
     if (entry.phase !== "claiming") {
       return isSame ? this.follow(entry, call, caller, fingerprint) : this.refuse(call, caller, new KeyConflict({}))
@@ -119,25 +124,73 @@ class EngineImpl implements Engine, Shared {
 
   private lead(call: Call, caller: AnyFiber, fingerprint: string): Answer {
     if (this.scope.state._tag === "Closed") return Effect.interrupt
-    const { id, key, scope } = call.id
-    const entry = new Entry(call.id, fingerprint, this.ownerOf(id, fingerprint), call.leaseMillis)
-    entry.isDetached = call.detaches
-    this.live.set(id, entry)
-    const request: ClaimRequest = {
-      id,
-      scope,
-      key,
-      fingerprint,
-      owner: entry.owner,
-      leaseMillis: call.leaseMillis,
-      canResolve: call.resolve !== undefined || transactionsOf(call, this.store) !== undefined,
-      attemptsMax: call.attemptsMax
-    }
+    const entry = this.entryOf(call, fingerprint)
+    this.enter(entry)
+    const request = this.requestOf(entry, call)
     // The first caller waits from before the work starts: it may be interrupted as soon as it has.
     return Effect.onExitPrimitive(
       this.ask(entry, call, caller, request),
       () => entry.phase === "running" && entry.settled === undefined ? this.leave(entry) : undefined
     )
+  }
+
+  // The store answers at once: an effect that waits for nothing is over before anyone else could ask, and only what is
+  // not is entered and waited for. Claim and start are one step, which nothing can interrupt.
+  private leadLocally(local: Local, call: Call, caller: AnyFiber, fingerprint: string): Answer {
+    const entry = this.entryOf(call, fingerprint)
+    return Effect.onExitPrimitive(
+      Effect.suspend(() => this.claimLocally(local, entry, call, caller)),
+      () => entry.phase === "running" && entry.settled === undefined ? this.leave(entry) : undefined
+    )
+  }
+
+  private claimLocally(local: Local, entry: Entry, call: Call, caller: AnyFiber): Answer {
+    if (this.scope.state._tag === "Closed") return Effect.interrupt
+    const request = this.requestOf(entry, call)
+    const reply = local.claim(request)
+    if (reply instanceof StoreUnavailable) return this.refuse(call, caller, reply)
+    const decided = answer(reply.record, request, reply.now)
+    entry.fence = reply.record.fence
+    entry.attempt = reply.record.attempt
+    switch (decided._tag) {
+      case "Replay":
+        return this.reply(call, caller, answeredOf(entry, replayOf(call, reply.record), "replayed"))
+      case "Conflict":
+        return this.refuse(call, caller, new KeyConflict({}))
+      case "Granted":
+      case "Resolve":
+        entry.confirmedAt = this.leases.nowMillis()
+        entry.phase = "running"
+        entry.waiting = 1
+        start(this, entry, call, caller, decided)
+        if (entry.settled === undefined) {
+          this.enter(entry)
+          this.leases.hold(entry, entry.confirmedAt)
+        }
+        return this.awaitSettled(entry, call, caller)
+      default:
+        return this.lead(call, caller, entry.fingerprint)
+    }
+  }
+
+  private entryOf(call: Call, fingerprint: string): Entry {
+    const entry = new Entry(call.id, fingerprint, this.ownerOf(call.id.id, fingerprint), call.leaseMillis)
+    entry.isDetached = call.detaches
+    return entry
+  }
+
+  private requestOf(entry: Entry, call: Call): ClaimRequest {
+    const { id, key, scope } = call.id
+    return {
+      id,
+      scope,
+      key,
+      fingerprint: entry.fingerprint,
+      owner: entry.owner,
+      leaseMillis: call.leaseMillis,
+      canResolve: call.resolve !== undefined || transactionsOf(call, this.store) !== undefined,
+      attemptsMax: call.attemptsMax
+    }
   }
 
   private ask(entry: Entry, call: Call, caller: AnyFiber, request: ClaimRequest, pollUntil?: number): Answer {
@@ -174,7 +227,7 @@ class EngineImpl implements Engine, Shared {
 
   // A store in another process may hang: it is waited for one lease.
   private claim(request: ClaimRequest): Effect.Effect<ClaimReply, StoreUnavailable> {
-    return this.store.isLocal === true
+    return this.store.local !== undefined
       ? this.store.claim(request)
       : joinBounded(this.store.claim(request), { operation: "claim", millis: request.leaseMillis })
   }
@@ -304,7 +357,7 @@ class EngineImpl implements Engine, Shared {
   settle(entry: Entry, exit: Exit.Exit<unknown, unknown>, how: How): void {
     if (entry.settled !== undefined) return
     this.forget(entry)
-    entry.settle({ exit, how, fence: entry.fence, attempt: entry.attempt })
+    entry.settle(answeredOf(entry, exit, how))
   }
 
   abandon(entry: Entry): void {
@@ -312,7 +365,13 @@ class EngineImpl implements Engine, Shared {
     entry.settle("abandoned")
   }
 
+  private enter(entry: Entry): void {
+    entry.isEntered = true
+    this.live.set(entry.id.id, entry)
+  }
+
   private forget(entry: Entry): void {
+    if (!entry.isEntered) return
     this.leases.drop(entry)
     if (this.live.get(entry.id.id) === entry) this.live.delete(entry.id.id)
   }
@@ -383,6 +442,15 @@ class EngineImpl implements Engine, Shared {
   }
 }
 
+type Local = NonNullable<IdempotencyStore["Service"]["local"]>
+
+const answeredOf = (entry: Entry, exit: Exit.Exit<unknown, unknown>, how: How): Answered => ({
+  exit,
+  how,
+  fence: entry.fence,
+  attempt: entry.attempt
+})
+
 const failure = (reason: IdempotencyError["reason"]) => Exit.fail(new IdempotencyError({ reason }))
 
 const untilSettled = (entry: Entry): Effect.Effect<void> => untilTrue(entry, () => entry.settled !== undefined)
@@ -402,15 +470,3 @@ const untilTrue = (entry: Entry, isTrue: () => boolean): Effect.Effect<void> =>
   })
 
 const encoder = new TextEncoder()
-
-// Short and ASCII, as payloads mostly are: three times as fast as the encoder, whose call costs more than its work.
-const encode = (text: string): Uint8Array => {
-  if (text.length > 512) return encoder.encode(text)
-  const bytes = new Uint8Array(text.length)
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i)
-    if (code > 0x7f) return encoder.encode(text)
-    bytes[i] = code
-  }
-  return bytes
-}

@@ -26,6 +26,8 @@ export class Entry {
   readonly leaseMillis: number
   /** `polling`: another process works on it and the first local caller asks now and then. */
   phase: "claiming" | "polling" | "running" = "claiming"
+  /** Whether other callers of this process can find it. */
+  isEntered = false
   fence = 0
   attempt = 0
   /** Monotonic time before the last confirmed claim or renewal left. */

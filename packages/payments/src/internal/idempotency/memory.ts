@@ -7,7 +7,16 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { IdempotencyStore } from "../../IdempotencyStore.ts"
 import * as machine from "./machine.ts"
-import { isLimit, listLimitMax, type Record, type RecordId, sweepLimitMax } from "./record.ts"
+import {
+  type ClaimReply,
+  type ClaimRequest,
+  type CompleteRequest,
+  isLimit,
+  listLimitMax,
+  type Record,
+  type RecordId,
+  sweepLimitMax
+} from "./record.ts"
 import { limitExceeded, StoreUnavailable } from "./unavailable.ts"
 
 /** @internal */
@@ -48,20 +57,26 @@ const fromClock = (capacity: number, clock: () => number): IdempotencyStore["Ser
     return true
   }
 
+  const claim = (request: ClaimRequest): ClaimReply | StoreUnavailable => {
+    const now = clock()
+    const record = records.get(request.id)
+    if (record === undefined && !makeRoom(now)) return new StoreUnavailable({ operation: "claim", detail: "Full" })
+    const next = machine.claim(record, request, now)
+    if (next !== record) records.set(request.id, next)
+    return { record: next, now }
+  }
+
+  const complete = (request: CompleteRequest): boolean =>
+    update(request, (record, now) => machine.complete(record, request, now))
+
   return {
-    isLocal: true,
+    local: { claim, complete },
     claim: (request) =>
       Effect.suspend(() => {
-        const now = clock()
-        const record = records.get(request.id)
-        if (record === undefined && !makeRoom(now)) {
-          return Effect.fail(new StoreUnavailable({ operation: "claim", detail: "Full" }))
-        }
-        const next = machine.claim(record, request, now)
-        if (next !== record) records.set(request.id, next)
-        return Effect.succeed({ record: next, now })
+        const reply = claim(request)
+        return reply instanceof StoreUnavailable ? Effect.fail(reply) : Effect.succeed(reply)
       }),
-    complete: (request) => Effect.sync(() => update(request, (record, now) => machine.complete(record, request, now))),
+    complete: (request) => Effect.sync(() => complete(request)),
     release: (request) => Effect.sync(() => update(request, (record, now) => machine.release(record, request, now))),
     renew: (requests) =>
       Effect.sync(() =>
@@ -94,7 +109,7 @@ const fromClock = (capacity: number, clock: () => number): IdempotencyStore["Ser
 const makeSweeper = (records: Map<string, Record>) => {
   let hand = records.values()
   // No record expires before: a full store looks at nothing until then.
-  let earliest = 0
+  let earliest = Number.POSITIVE_INFINITY
 
   const next = (): Record | undefined => {
     const { value } = hand.next()
@@ -120,6 +135,7 @@ const makeSweeper = (records: Map<string, Record>) => {
     upTo,
     untilOne: (now: number): boolean => earliest <= now && upTo(1, now) === 1,
     step: (steps: number, now: number): void => {
+      if (now < earliest) return
       for (let step = 0; step < steps; step++) {
         const record = next()
         if (record !== undefined && machine.isExpired(record, now)) records.delete(record.id)

@@ -51,10 +51,12 @@ export const start = (
   caller: Fiber.Fiber<unknown, unknown>,
   claimed: { readonly record: Record; readonly now: number }
 ): void => {
-  const run = Effect.runForkWith(caller.context as Context.Context<unknown>)
+  const age = claimed.now - claimed.record.createdAt
+  const claim = claimOf(shared, entry, call, age)
+  const run = Effect.runForkWith(contextOf(caller.context as Context.Context<unknown>, claim))
   const fiber = claimed.record.state === "Claimed"
-    ? run(runClaimed(shared, entry, call, call.self, claimed.now - claimed.record.createdAt, true))
-    : run(takeOver(shared, entry, call, claimed.record, claimed.now), { uninterruptible: true })
+    ? run(runClaimed(shared, entry, call, call.self, claim, true))
+    : run(takeOver(shared, entry, call, claim, claimed.record, claimed.now), { uninterruptible: true })
   if (entry.settled !== undefined) return
   entry.fiber = fiber
   fiber.addObserver((exit) => {
@@ -64,36 +66,35 @@ export const start = (
   if (entry.isLost) fiber.interruptUnsafe()
 }
 
-const runClaimed = (
-  shared: Shared,
-  entry: Entry,
-  call: Call,
-  self: Call["self"],
-  ageMillis: number,
-  isFirst: boolean
-): Effect.Effect<unknown, unknown, unknown> => {
+const claimOf = (shared: Shared, entry: Entry, call: Call, ageMillis: number): OperationClaim => {
   const claimedAt = entry.confirmedAt
-  const claim = new OperationClaim(
+  return new OperationClaim(
     call.id,
     entry,
     shared.digest,
     () => ageMillis + shared.leases.nowMillis() - claimedAt
   )
-  const transactions = transactionsOf(call, shared.store)
-  if (transactions !== undefined) return runInTransaction(shared, entry, call, self, claim, transactions)
-  // The effect can be interrupted, also when the caller cannot; the end of a claim cannot.
-  return Effect.onExitPrimitive(
-    provideClaim(self, claim),
-    (exit) => conclude(shared, entry, call, claim, exit, isFirst)
-  )
 }
 
 // What moves money is not read-only, wherever it is called from.
-const provideClaim = (self: Call["self"], claim: OperationClaim): Call["self"] =>
-  Effect.updateContext(self, (context: Context.Context<unknown>) => {
-    const withClaim = Context.add(context, GatewayCallMustBeInsideIdempotent, claim)
-    return Context.get(context, ReadOnly) ? Context.add(withClaim, ReadOnly, false) : withClaim
-  })
+const contextOf = (context: Context.Context<unknown>, claim: OperationClaim): Context.Context<unknown> => {
+  const withClaim = Context.add(context, GatewayCallMustBeInsideIdempotent, claim)
+  return Context.get(context, ReadOnly) ? Context.add(withClaim, ReadOnly, false) : withClaim
+}
+
+const runClaimed = (
+  shared: Shared,
+  entry: Entry,
+  call: Call,
+  self: Call["self"],
+  claim: OperationClaim,
+  isFirst: boolean
+): Effect.Effect<unknown, unknown, unknown> => {
+  const transactions = transactionsOf(call, shared.store)
+  if (transactions !== undefined) return runInTransaction(shared, entry, call, self, transactions)
+  // The effect can be interrupted, also when the caller cannot; the end of a claim cannot.
+  return Effect.onExitPrimitive(self, (exit) => conclude(shared, entry, call, claim, exit, isFirst))
+}
 
 // --- taking over
 
@@ -101,6 +102,7 @@ const takeOver = (
   shared: Shared,
   entry: Entry,
   call: Call,
+  claim: OperationClaim,
   record: Record,
   now: number
 ): Effect.Effect<unknown, unknown, unknown> => {
@@ -118,12 +120,12 @@ const takeOver = (
   return Effect.flatMap(verdict, ({ asked, resolution }): Effect.Effect<unknown, unknown, unknown> => {
     switch (resolution._tag) {
       case "Happened":
-        return keepSuccess(shared, entry, call, resolution.result, "resolved")
+        return keepSuccess(shared, entry, call, resolution.result, "resolved") ?? Effect.void
       case "Refused":
-        return keepRefusal(shared, entry, call, resolution.error, "resolved")
+        return keepRefusal(shared, entry, call, resolution.error, "resolved") ?? Effect.void
       case "NeverHappened":
         return !entry.isLost && !entry.isCancelled && (resolution.repeatable === true || isSettled)
-          ? runClaimed(shared, entry, call, Effect.interruptible(call.self), age, isSettled)
+          ? runClaimed(shared, entry, call, Effect.interruptible(call.self), claim, isSettled)
           : left(false)
       case "StillUnknown":
         return left(asked)
@@ -148,10 +150,9 @@ const runInTransaction = (
   entry: Entry,
   call: Call,
   self: Call["self"],
-  claim: OperationClaim,
   transactions: NonNullable<IdempotencyStore["Service"]["transactions"]>
 ): Effect.Effect<unknown, unknown, unknown> => {
-  const body = Effect.flatMap(provideClaim(self, claim), (value) => {
+  const body = Effect.flatMap(self, (value) => {
     const stored = call.successCodec.store(value, call.resultLimitBytes)
     if (Result.isFailure(stored)) return Effect.fail(new Aborted(stored.failure))
     const completion = { _tag: "Succeeded", result: stored.success, ttlMillis: call.ttlMillis } as const
@@ -181,7 +182,7 @@ const concludeTransaction = (
   }
   if (error instanceof Aborted && error.detail === undefined) return settleUnknown(shared, entry, call, "executed")
   if (!(error instanceof Aborted) && dispositionOf(error) === "Refused") {
-    return keepRefusal(shared, entry, call, error, "executed")
+    return keepRefusal(shared, entry, call, error, "executed") ?? Effect.void
   }
   // Rolled back: whatever it was, nothing of it is left.
   const ended: Effect.Effect<Exit.Exit<unknown, unknown>> = error instanceof Aborted

@@ -67,10 +67,12 @@ export class OperationClaim implements Claim {
     this.ageMillis = ageMillis
   }
 
-  readonly downstreamKey = (phase: string): Effect.Effect<string> => downstreamKey(this.digest, this.id, phase)
+  downstreamKey(phase: string): Effect.Effect<string> {
+    return downstreamKey(this.digest, this.id, phase)
+  }
 
-  readonly depart = (departure: Departure): Effect.Effect<string> =>
-    Effect.suspend(() => {
+  depart(departure: Departure): Effect.Effect<string> {
+    return Effect.suspend(() => {
       const departures = this.departures ??= new Map()
       const known = departures.get(departure.phase)
       if (known === undefined) {
@@ -84,17 +86,20 @@ export class OperationClaim implements Claim {
       }
       return this.downstreamKey(departure.phase)
     })
+  }
 
-  readonly arrive = (phase: string, isCertain: boolean): void => {
+  arrive(phase: string, isCertain: boolean): void {
     const known = this.departures?.get(phase)
     if (known !== undefined) known.isCertain = isCertain
   }
 
-  readonly repeatable: Effect.Effect<boolean> = Effect.sync(() => {
-    if (this.departures === undefined) return false
-    const age = this.ageMillis()
-    return [...this.departures.values()].every(({ deduplicatesMillis }) => age < deduplicatesMillis)
-  })
+  get repeatable(): Effect.Effect<boolean> {
+    return Effect.sync(() => {
+      if (this.departures === undefined) return false
+      const age = this.ageMillis()
+      return [...this.departures.values()].every(({ deduplicatesMillis }) => age < deduplicatesMillis)
+    })
+  }
 
   /** Whether a call left of which nobody knows what became. */
   get isUncertain(): boolean {
