@@ -191,6 +191,10 @@ const isResolvedBy = (record: Record, request: ResolveRequest): boolean => {
 /** @internal The owner of a record that was resolved from outside. */
 export const resolver = (request: ResolveRequest): string => `resolved:${request.fence}`
 
+/** @internal What never expires. */
+export const isUnfinished = (state: Record["state"]): boolean =>
+  state !== "Vacant" && state !== "Succeeded" && state !== "Refused"
+
 // What nobody works on and nobody knows.
 const isStuck = (record: Record, now: number): boolean =>
   record.state === "Indeterminate" || record.state === "Parked" || isLapsed(record, now)
@@ -207,7 +211,7 @@ export const isListed = (record: Record, request: ListRequest, now: number): boo
 export const evict = (record: Record | undefined, force: boolean): Eviction =>
   record === undefined
     ? "Absent"
-    : force || record.state === "Vacant" || record.state === "Succeeded" || record.state === "Refused"
+    : force || !isUnfinished(record.state)
     ? "Evicted"
     : "Held"
 

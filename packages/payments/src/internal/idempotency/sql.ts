@@ -282,6 +282,7 @@ const list = Effect.fnUntraced(function*({ execute, statements }: Database, requ
     range: tenant !== undefined,
     operation: tenant === undefined && operation !== undefined,
     state: state !== undefined,
+    unfinished: state !== undefined && machine.isUnfinished(state),
     stuck: stuck === true
   })
   const from = tenant === undefined ? null : idPrefix(tenant, operation)

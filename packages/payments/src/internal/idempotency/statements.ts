@@ -323,11 +323,12 @@ export interface Filters {
   readonly range: boolean
   readonly operation: boolean
   readonly state: boolean
+  /** The state has no expiry: the index finds it. */
+  readonly unfinished: boolean
   readonly stuck: boolean
 }
 
-// What is not finished has no expiry: the index finds it.
-const stuck = `t.expires_at IS NULL AND (t.state IN ('Indeterminate', 'Parked') OR (${held} AND t.lease_until <= NOW))`
+const stuck = `(t.state IN ('Indeterminate', 'Parked') OR (${held} AND t.lease_until <= NOW))`
 
 const list = (table: string, dialect: Dialect) => (filters: Filters): Statement => {
   const conditions = [
@@ -335,6 +336,7 @@ const list = (table: string, dialect: Dialect) => (filters: Filters): Statement 
     ...(filters.range ? ["t.id >= :from AND t.id < :until"] : []),
     ...(filters.operation ? ["t.operation = :operation"] : []),
     ...(filters.state ? ["t.state = :state"] : []),
+    ...(filters.unfinished || filters.stuck ? ["t.expires_at IS NULL"] : []),
     ...(filters.stuck ? [stuck.replaceAll("NOW", dialect.now)] : [])
   ]
   const where = conditions.length === 0 ? "" : `WHERE ${conditions.join(" AND ")} `
