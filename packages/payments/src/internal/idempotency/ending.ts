@@ -7,7 +7,6 @@ import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import { StoreUnavailable } from "../../IdempotencyStore.ts"
 import { dispositionOf } from "../../PaymentError.ts"
@@ -84,7 +83,7 @@ const keep = (
     shared.settle(entry, exit, how)
     return undefined
   }
-  return Effect.flatMap(save(shared, entry, completion, Number.POSITIVE_INFINITY), (saved) => {
+  return Effect.flatMap(save(shared, entry, completion, shared.leases.nowMillis() + entry.leaseMillis), (saved) => {
     if (!saved) return settleUnknown(shared, entry, call, how)
     shared.settle(entry, exit, how)
     return Effect.void
@@ -136,7 +135,7 @@ export const ownership = (entry: Entry) => ({
 
 const soon = (shared: Shared): number => shared.leases.nowMillis() + giveUpAfterMillis
 
-// Asks until the store answers or the lease is gone. Every write is guarded, so asking twice is safe.
+// Asks until the store answers, the lease is gone or the time is up. Every write is guarded, so asking twice is safe.
 const persist = (
   shared: Shared,
   entry: Entry,
@@ -145,7 +144,7 @@ const persist = (
   backoffMillis = backoffMinMillis
 ): Effect.Effect<boolean> =>
   entry.isLost ? persistOnce(write()) : Effect.catch(
-    shared.store.local === undefined ? whileHeld(entry, write()) : write(),
+    shared.store.local === undefined ? askBounded(write(), saving(shared, entry, untilMillis), entry) : write(),
     () => {
       const { leases } = shared
       // The store denies a renewal also because the write went through and its reply was lost.
@@ -159,22 +158,13 @@ const persist = (
   )
 
 const persistOnce = (write: Effect.Effect<boolean, StoreUnavailable>): Effect.Effect<boolean> =>
-  Effect.orElseSucceed(joinBounded(write, { operation: "save", millis: giveUpAfterMillis }), () => false)
+  Effect.orElseSucceed(askBounded(write, { operation: "save", millis: giveUpAfterMillis }), () => false)
 
-// A store that hangs is waited for until the lease is lost, and no longer. The caller cannot be interrupted here, so
-// the write runs in a fiber that can. Not in the layer's scope: what ends because the layer closes is saved too.
-const whileHeld = <A>(entry: Entry, write: Effect.Effect<A, StoreUnavailable>) =>
-  Effect.flatMap(Effect.forkDetach(write, { startImmediately: true }), (fiber) => {
-    const exit = fiber.pollUnsafe()
-    if (exit !== undefined) return exit
-    return Effect.callback<A, StoreUnavailable>((resume) => {
-      fiber.addObserver(resume)
-      entry.onLost(() => {
-        resume(Effect.fail(new StoreUnavailable({ operation: "save", detail: "no answer within the lease" })))
-        fiber.interruptUnsafe()
-      })
-    })
-  })
+// A lost request or reply is asked for again while there is a lease to save in.
+const saving = (shared: Shared, entry: Entry, untilMillis: number) => ({
+  operation: "save",
+  millis: Math.max(1, Math.min(entry.leaseMillis / 3, untilMillis - shared.leases.nowMillis()))
+})
 
 /**
  * @internal Ends a claim by how the effect ended. `isFirst` is false when an earlier attempt of another owner may still
@@ -291,19 +281,40 @@ export const lookUp = (
   )
 }
 
-/** @internal Asks a store that may hang, for so long and no longer, also where the caller cannot be interrupted. */
-export const joinBounded = <A>(
+/**
+ * @internal Asks a store that may hang, for so long, or as long as the lease is not lost, also where the caller cannot be
+ * interrupted. In a fiber of its own and not in the layer's scope: what ends because the layer closes is saved too.
+ */
+export const askBounded = <A>(
   self: Effect.Effect<A, StoreUnavailable>,
-  options: { readonly operation: string; readonly millis: number }
+  { millis, operation }: { readonly operation: string; readonly millis: number },
+  entry?: Entry
 ): Effect.Effect<A, StoreUnavailable> =>
-  Effect.flatMap(
-    Effect.forkDetach(self, { startImmediately: true }),
-    (fiber) =>
-      fiber.pollUnsafe() ?? Effect.onExitPrimitive(
-        Effect.timeoutOrElse(Fiber.join(fiber), {
-          duration: Duration.millis(options.millis),
-          orElse: () => Effect.fail(new StoreUnavailable({ operation: options.operation, detail: "no answer in time" }))
-        }),
-        () => void fiber.interruptUnsafe()
+  Effect.flatMap(Effect.forkDetach(self, { startImmediately: true }), (asked) => {
+    const none = new StoreUnavailable({ operation, detail: "no answer" })
+    // A store that is interrupted by somebody else has not answered.
+    const answered = (exit: Exit.Exit<A, StoreUnavailable>) => Exit.hasInterrupts(exit) ? Exit.fail(none) : exit
+    const exit = asked.pollUnsafe()
+    return exit !== undefined ?
+      answered(exit) :
+      Effect.withFiber((caller) =>
+        Effect.callback<A, StoreUnavailable>((resume) => {
+          const giveUp = (): void => {
+            resume(Effect.fail(none))
+            asked.interruptUnsafe()
+          }
+          const timer = Effect.runForkWith(caller.context)(
+            Effect.map(Effect.sleep(Duration.millis(Math.ceil(millis))), giveUp)
+          )
+          asked.addObserver((exit) => {
+            resume(answered(exit))
+            timer.interruptUnsafe()
+          })
+          entry?.onLost(giveUp)
+          return Effect.sync(() => {
+            asked.interruptUnsafe()
+            timer.interruptUnsafe()
+          })
+        })
       )
-  )
+  })

@@ -17,7 +17,7 @@ import type * as Scope from "effect/Scope"
 import { IdempotencyStore, StoreUnavailable } from "../../IdempotencyStore.ts"
 import { Digest, SecureRandom } from "../effect/crypto.ts"
 import { type Call, type Shared, transactionsOf } from "./call.ts"
-import { joinBounded, unknownExit } from "./ending.ts"
+import { askBounded, unknownExit } from "./ending.ts"
 import { type Answered, Entry, type How } from "./entry.ts"
 import { IdempotencyError, InFlight, InsideTransaction, KeyConflict, Parked, PayloadInvalid } from "./errors.ts"
 import * as Leases from "./leases.ts"
@@ -229,7 +229,7 @@ class EngineImpl implements Engine, Shared {
   private claim(request: ClaimRequest): Effect.Effect<ClaimReply, StoreUnavailable> {
     return this.store.local !== undefined
       ? this.store.claim(request)
-      : joinBounded(this.store.claim(request), { operation: "claim", millis: request.leaseMillis })
+      : askBounded(this.store.claim(request), { operation: "claim", millis: request.leaseMillis })
   }
 
   // Runs where the claim ends and cannot be interrupted: what is granted is started.

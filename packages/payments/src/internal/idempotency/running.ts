@@ -14,11 +14,11 @@ import { GatewayCallMustBeInsideIdempotent } from "../stack/claim.ts"
 import { ReadOnly } from "../stack/readOnly.ts"
 import { type Call, type Shared, transactionsOf } from "./call.ts"
 import {
+  askBounded,
   conclude,
   free,
   giveUp,
   invalidResult,
-  joinBounded,
   keepRefusal,
   keepSuccess,
   lookUp,
@@ -206,7 +206,7 @@ const concludeCommit = (
     if (freed && !entry.isCancelled) return Effect.sync(() => shared.settle(entry, rolledBack, "executed"))
     // Whoever waited has gone; one that joined meanwhile starts over.
     if (freed) return Effect.sync(() => shared.abandon(entry))
-    const inspected = joinBounded(shared.store.inspect(entry.id), { operation: "inspect", millis: inspectMillis })
+    const inspected = askBounded(shared.store.inspect(entry.id), { operation: "inspect", millis: inspectMillis })
     return Effect.flatMap(Effect.exit(inspected), (exit) => {
       const record = Exit.isSuccess(exit) ? exit.value.record : undefined
       return record?.state === "Succeeded" && record.owner === entry.owner && record.fence === entry.fence
