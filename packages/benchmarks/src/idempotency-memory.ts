@@ -77,7 +77,8 @@ const options = {
 
 const effect = Effect.sync(() => answer)
 
-const ours = (key: string) => Idempotency.idempotent(effect, { ...options, key: Idempotency.Key.make(key) })
+// Keys are decoded where requests come in.
+const ours = (key: string) => Idempotency.idempotent(effect, { ...options, key: key as Idempotency.Key })
 
 const repeat = <E, R>(operation: () => Effect.Effect<unknown, E, R>): Effect.Effect<void, E, R> =>
   Effect.gen(function*() {

@@ -39,7 +39,7 @@ import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import type { IdempotencyStore, StoreUnavailable } from "./IdempotencyStore.ts"
 import type { Digest, SecureRandom } from "./internal/effect/crypto.ts"
-import type { Call, ResolveContext as Context_ } from "./internal/idempotency/call.ts"
+import type { Call, Policy, ResolveContext as Context_ } from "./internal/idempotency/call.ts"
 import { codecOf } from "./internal/idempotency/canonical.ts"
 import * as engine from "./internal/idempotency/engine.ts"
 import type { Answered } from "./internal/idempotency/entry.ts"
@@ -353,6 +353,36 @@ const run = <A, E, R, P, R2>(
 const millis = (input: Duration.Input | undefined, fallback: number): number =>
   input === undefined ? fallback : Duration.toMillis(Duration.fromInputUnsafe(input))
 
+type Tunable = Omit<
+  Options<never, unknown, unknown, unknown>,
+  "error" | "key" | "payload" | "payloadSchema" | "resolve" | "scope" | "success"
+>
+
+const policyOf = (options: Tunable): Policy => ({
+  resolveTimeoutMillis: millis(options.resolveTimeout, 10_000),
+  phase: options.phase ?? "authorize",
+  leaseMillis: millis(options.lease, 30_000),
+  ttlMillis: millis(options.ttl, 86_400_000),
+  settleMillis: millis(options.settle, 300_000),
+  attemptsMax: options.attemptsMax ?? 10,
+  payloadLimitBytes: options.payloadLimitBytes ?? 262_144,
+  resultLimitBytes: options.resultLimitBytes ?? 262_144,
+  awaits: options.duplicates === "await",
+  awaitMillis: millis(options.awaitAtMost, 30_000),
+  detaches: options.onInterrupt === "detach",
+  isTransactional: options.transactional === true
+})
+
+const defaults = policyOf({})
+
+// Read on each call: mostly nothing of it is given.
+const isDefault = (options: Tunable): boolean =>
+  options.lease === undefined && options.ttl === undefined && options.duplicates === undefined &&
+  options.resolveTimeout === undefined && options.phase === undefined && options.settle === undefined &&
+  options.attemptsMax === undefined && options.payloadLimitBytes === undefined &&
+  options.resultLimitBytes === undefined && options.awaitAtMost === undefined && options.onInterrupt === undefined &&
+  options.transactional === undefined
+
 const callOf = <A, E, R, P, R2>(
   self: Effect.Effect<A, E, R>,
   options: Options<P, A, E, R2>,
@@ -365,18 +395,7 @@ const callOf = <A, E, R, P, R2>(
   errorCodec: codecOf(options.error),
   self,
   resolve: options.resolve,
-  resolveTimeoutMillis: millis(options.resolveTimeout, 10_000),
-  phase: options.phase ?? "authorize",
-  leaseMillis: millis(options.lease, 30_000),
-  ttlMillis: millis(options.ttl, 86_400_000),
-  settleMillis: millis(options.settle, 300_000),
-  attemptsMax: options.attemptsMax ?? 10,
-  payloadLimitBytes: options.payloadLimitBytes ?? 262_144,
-  resultLimitBytes: options.resultLimitBytes ?? 262_144,
-  awaits: options.duplicates === "await",
-  awaitMillis: millis(options.awaitAtMost, 30_000),
-  detaches: options.onInterrupt === "detach",
-  isTransactional: options.transactional === true,
+  policy: isDefault(options) ? defaults : policyOf(options),
   project
 })
 

@@ -31,15 +31,8 @@ export interface ResolveContext {
   readonly age: Duration.Duration
 }
 
-/** @internal The options of one call, resolved to plain values. */
-export interface Call {
-  readonly id: RecordId
-  readonly payload: unknown
-  readonly payloadCodec: Codec
-  readonly successCodec: Codec
-  readonly errorCodec: Codec
-  readonly self: Effect.Effect<unknown, unknown, unknown>
-  readonly resolve: ((context: ResolveContext) => Effect.Effect<Resolution, unknown, unknown>) | undefined
+/** @internal The options that say how, resolved to plain values: one object for all calls that leave the defaults. */
+export interface Policy {
   readonly resolveTimeoutMillis: number
   readonly phase: string
   readonly leaseMillis: number
@@ -52,6 +45,18 @@ export interface Call {
   readonly awaitMillis: number
   readonly detaches: boolean
   readonly isTransactional: boolean
+}
+
+/** @internal The options of one call, resolved to plain values. */
+export interface Call {
+  readonly id: RecordId
+  readonly payload: unknown
+  readonly payloadCodec: Codec
+  readonly successCodec: Codec
+  readonly errorCodec: Codec
+  readonly self: Effect.Effect<unknown, unknown, unknown>
+  readonly resolve: ((context: ResolveContext) => Effect.Effect<Resolution, unknown, unknown>) | undefined
+  readonly policy: Policy
   /** What the caller gets of an answer. */
   readonly project: (answered: Answered) => Exit.Exit<unknown, unknown>
 }
@@ -70,4 +75,4 @@ export interface Shared {
 
 /** @internal The transactions of the store, where the call asks for them and the store has them. */
 export const transactionsOf = (call: Call, store: IdempotencyStore["Service"]) =>
-  call.isTransactional ? store.transactions : undefined
+  call.policy.isTransactional ? store.transactions : undefined

@@ -30,7 +30,7 @@ export interface Unresolved {
 /** @internal The answer of an operation of which nobody knows whether it happened. */
 export const unknownExit = (shared: Shared, call: Call): Effect.Effect<Exit.Exit<never, IdempotencyError>> =>
   Effect.map(
-    downstreamKey(shared.digest, call.id, call.phase),
+    downstreamKey(shared.digest, call.id, call.policy.phase),
     (downstreamKey) => Exit.fail(new IdempotencyError({ reason: new OutcomeUnknown({ downstreamKey }) }))
   )
 
@@ -51,7 +51,7 @@ export const keepSuccess = (
     entry,
     call,
     Exit.succeed(value),
-    call.successCodec.store(value, call.resultLimitBytes),
+    call.successCodec.store(value, call.policy.resultLimitBytes),
     "Succeeded",
     how
   )
@@ -64,7 +64,15 @@ export const keepRefusal = (
   error: unknown,
   how: How
 ): Effect.Effect<void> | undefined =>
-  keep(shared, entry, call, Exit.fail(error), call.errorCodec.store(error, call.resultLimitBytes), "Refused", how)
+  keep(
+    shared,
+    entry,
+    call,
+    Exit.fail(error),
+    call.errorCodec.store(error, call.policy.resultLimitBytes),
+    "Refused",
+    how
+  )
 
 const keep = (
   shared: Shared,
@@ -76,7 +84,7 @@ const keep = (
   how: How
 ): Effect.Effect<void> | undefined => {
   if (Result.isFailure(stored)) return keepNothing(shared, entry, call, stored.failure, how)
-  const completion = { _tag: state, result: stored.success, ttlMillis: call.ttlMillis }
+  const completion = { _tag: state, result: stored.success, ttlMillis: call.policy.ttlMillis }
   const { local } = shared.store
   if (local !== undefined) {
     if (!local.complete({ ...ownership(entry), completion })) return settleUnknown(shared, entry, call, how)
@@ -104,20 +112,20 @@ export const invalidResult = (
   detail: string
 ): Effect.Effect<Exit.Exit<never, IdempotencyError>> =>
   Effect.map(
-    downstreamKey(shared.digest, call.id, call.phase),
+    downstreamKey(shared.digest, call.id, call.policy.phase),
     (downstreamKey) => Exit.fail(new IdempotencyError({ reason: new ResultInvalid({ detail, downstreamKey }) }))
   )
 
 /** @internal Ends a claim without a known outcome. */
 export const giveUp = (shared: Shared, entry: Entry, call: Call, unresolved: Unresolved): Effect.Effect<boolean> =>
-  save(shared, entry, { _tag: "Indeterminate", ...unresolved, attemptsMax: call.attemptsMax }, soon(shared))
+  save(shared, entry, { _tag: "Indeterminate", ...unresolved, attemptsMax: call.policy.attemptsMax }, soon(shared))
 
 /** @internal Frees the slot of what surely did not happen. */
 export const free = (shared: Shared, entry: Entry, call: Call): Effect.Effect<boolean> =>
   persist(
     shared,
     entry,
-    () => shared.store.release({ ...ownership(entry), ttlMillis: call.ttlMillis }),
+    () => shared.store.release({ ...ownership(entry), ttlMillis: call.policy.ttlMillis }),
     soon(shared)
   )
 
@@ -272,7 +280,7 @@ export const lookUp = (
     age: Duration.millis(ageMillis)
   }).pipe(
     Effect.timeoutOrElse({
-      duration: Duration.millis(call.resolveTimeoutMillis),
+      duration: Duration.millis(call.policy.resolveTimeoutMillis),
       orElse: () => Effect.succeed(stillUnknown)
     }),
     Effect.interruptible,

@@ -91,7 +91,7 @@ class EngineImpl implements Engine, Shared {
   }
 
   private fingerprint(call: Call, caller: AnyFiber): Answer {
-    const canonical = call.payloadCodec.canonical(call.payload, call.payloadLimitBytes)
+    const canonical = call.payloadCodec.canonical(call.payload, call.policy.payloadLimitBytes)
     if (Result.isFailure(canonical)) {
       return this.refuse(call, caller, new PayloadInvalid({ detail: canonical.failure }))
     }
@@ -174,8 +174,8 @@ class EngineImpl implements Engine, Shared {
   }
 
   private entryOf(call: Call, fingerprint: string): Entry {
-    const entry = new Entry(call.id, fingerprint, this.ownerOf(call.id.id, fingerprint), call.leaseMillis)
-    entry.isDetached = call.detaches
+    const entry = new Entry(call.id, fingerprint, this.ownerOf(call.id.id, fingerprint), call.policy.leaseMillis)
+    entry.isDetached = call.policy.detaches
     return entry
   }
 
@@ -187,9 +187,9 @@ class EngineImpl implements Engine, Shared {
       key,
       fingerprint: entry.fingerprint,
       owner: entry.owner,
-      leaseMillis: call.leaseMillis,
+      leaseMillis: call.policy.leaseMillis,
       canResolve: call.resolve !== undefined || transactionsOf(call, this.store) !== undefined,
-      attemptsMax: call.attemptsMax
+      attemptsMax: call.policy.attemptsMax
     }
   }
 
@@ -218,7 +218,7 @@ class EngineImpl implements Engine, Shared {
               call,
               caller,
               request,
-              pollUntil ?? startedAt + call.awaitMillis,
+              pollUntil ?? startedAt + call.policy.awaitMillis,
               record.leaseUntil - now
             )
       }
@@ -247,7 +247,7 @@ class EngineImpl implements Engine, Shared {
     switch (decided._tag) {
       case "Granted":
       case "Resolve":
-        this.leases.hold(entry, sentAt - Math.max(0, call.leaseMillis - (record.leaseUntil - now)))
+        this.leases.hold(entry, sentAt - Math.max(0, call.policy.leaseMillis - (record.leaseUntil - now)))
         // A process that was frozen while it asked: somebody else may have taken over by now.
         if (!this.leases.isLive(entry)) {
           this.refuseClaim(entry, new StoreUnavailable({ operation: "claim", detail: "answered too late" }))
@@ -259,8 +259,8 @@ class EngineImpl implements Engine, Shared {
         return undefined
       case "InFlight":
         // As if it were ours: what local callers are told while we ask for it.
-        entry.confirmedAt = this.leases.nowMillis() - call.leaseMillis + decided.retryAfterMillis
-        if (!call.awaits) this.settle(entry, inFlight(decided.retryAfterMillis), "replayed")
+        entry.confirmedAt = this.leases.nowMillis() - call.policy.leaseMillis + decided.retryAfterMillis
+        if (!call.policy.awaits) this.settle(entry, inFlight(decided.retryAfterMillis), "replayed")
         return undefined
       case "Replay":
         this.settle(entry, replayOf(call, record), "replayed")
@@ -272,7 +272,7 @@ class EngineImpl implements Engine, Shared {
         return Effect.map(unknownExit(this, call), (exit) => this.settle(entry, exit, "replayed"))
       case "Parked":
         return Effect.map(
-          downstreamKey(this.digest, call.id, call.phase),
+          downstreamKey(this.digest, call.id, call.policy.phase),
           (downstreamKey) => this.settle(entry, failure(new Parked({ downstreamKey })), "replayed")
         )
     }
@@ -303,10 +303,10 @@ class EngineImpl implements Engine, Shared {
     const given = Effect.flatMap(this.store.claim(request), ({ now, record }) => {
       const owned = { ...request, fence: record.fence }
       const decided = answer(record, request, now)
-      if (decided._tag === "Granted") return this.store.release({ ...owned, ttlMillis: call.ttlMillis })
+      if (decided._tag === "Granted") return this.store.release({ ...owned, ttlMillis: call.policy.ttlMillis })
       return decided._tag !== "Resolve" ? Effect.void : this.store.complete({
         ...owned,
-        completion: { _tag: "Indeterminate", ran: false, counted: false, attemptsMax: call.attemptsMax }
+        completion: { _tag: "Indeterminate", ran: false, counted: false, attemptsMax: call.policy.attemptsMax }
       })
     })
     return Effect.ignore(Effect.timeout(given, takeBackMillis))
@@ -412,7 +412,7 @@ class EngineImpl implements Engine, Shared {
   private join(entry: Entry, call: Call): Effect.Effect<void> {
     return Effect.suspend(() => {
       entry.waiting++
-      entry.isDetached ||= call.detaches
+      entry.isDetached ||= call.policy.detaches
       return Effect.onExitPrimitive(
         untilSettled(entry),
         () => entry.settled === undefined ? this.leave(entry) : undefined
@@ -426,11 +426,11 @@ class EngineImpl implements Engine, Shared {
     if (entry.settled !== undefined) return this.reply(call, caller, { ...entry.settled, how: "replayed" })
     const leaseLeft = entry.confirmedAt + entry.leaseMillis - this.leases.nowMillis()
     const busy = new InFlight({ retryAfter: Duration.millis(Math.max(1, leaseLeft)) })
-    if (!call.awaits) return this.refuse(call, caller, busy)
+    if (!call.policy.awaits) return this.refuse(call, caller, busy)
     const changed = entry.phase === "running"
       ? this.join(entry, call)
       : untilTrue(entry, () => entry.settled !== undefined || entry.phase === "running")
-    const until = waitUntil ?? this.leases.nowMillis() + call.awaitMillis
+    const until = waitUntil ?? this.leases.nowMillis() + call.policy.awaitMillis
     // The bound is on the waiting: one that has to start over itself is not cut short.
     return Effect.flatMap(
       Effect.timeoutOption(changed, Duration.millis(Math.max(0, until - this.leases.nowMillis()))),

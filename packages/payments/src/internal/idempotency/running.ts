@@ -107,7 +107,7 @@ const takeOver = (
   now: number
 ): Effect.Effect<unknown, unknown, unknown> => {
   const age = now - record.createdAt
-  const isSettled = now - record.unknownSince >= call.settleMillis
+  const isSettled = now - record.unknownSince >= call.policy.settleMillis
   // What ran in a transaction that never committed left nothing behind.
   const verdict = transactionsOf(call, shared.store) === undefined
     ? lookUp(shared, entry, call, age)
@@ -153,9 +153,9 @@ const runInTransaction = (
   transactions: NonNullable<IdempotencyStore["Service"]["transactions"]>
 ): Effect.Effect<unknown, unknown, unknown> => {
   const body = Effect.flatMap(self, (value) => {
-    const stored = call.successCodec.store(value, call.resultLimitBytes)
+    const stored = call.successCodec.store(value, call.policy.resultLimitBytes)
     if (Result.isFailure(stored)) return Effect.fail(new Aborted(stored.failure))
-    const completion = { _tag: "Succeeded", result: stored.success, ttlMillis: call.ttlMillis } as const
+    const completion = { _tag: "Succeeded", result: stored.success, ttlMillis: call.policy.ttlMillis } as const
     return Effect.flatMap(
       shared.store.complete({ ...ownership(entry), completion }),
       (owned) => owned ? Effect.succeed(value) : Effect.fail(new Aborted(undefined))

@@ -135,12 +135,51 @@ const writeObject = (
   state: WriteState
 ): string => {
   let text = "{"
-  for (const key of Object.keys(value).sort()) {
-    const item = value[key]
+  for (const member of membersOf(value, state)) {
+    const item = value[member.key]
     if (item === undefined) continue
-    text += `${text.length === 1 ? "" : ","}${quote(key, state)}:${write(item, memberOf(json, key), depth + 1, state)}`
+    text += text.length === 1 ? member.quoted : `,${member.quoted}`
+    text += write(item, memberOf(json, member.key), depth + 1, state)
   }
   return `${text}}`
+}
+
+interface Member {
+  readonly key: string
+  /** With the colon. */
+  readonly quoted: string
+}
+
+// Payloads come in a few shapes, over and over: the order of their members is found out once.
+const shapesMax = 1000
+const shapeKeysMax = 64
+const shapeKeyLengthMax = 100
+const shapes = new Map<string, { readonly keys: ReadonlyArray<string>; readonly members: ReadonlyArray<Member> }>()
+
+const membersOf = (value: object, state: WriteState): ReadonlyArray<Member> => {
+  const keys = Object.keys(value)
+  const first = keys[0] ?? ""
+  const known = shapes.get(first)
+  if (known !== undefined && isSame(known.keys, keys)) {
+    for (const key of keys) state.left -= key.length
+    return known.members
+  }
+  const members = keys.toSorted().map((key) => ({ key, quoted: `${quote(key, state)}:` }))
+  if (state.fault === undefined && isSmall(keys) && (known !== undefined || shapes.size < shapesMax)) {
+    shapes.set(first, { keys, members })
+  }
+  return members
+}
+
+const isSmall = (keys: ReadonlyArray<string>): boolean =>
+  keys.length <= shapeKeysMax && keys.every((key) => key.length <= shapeKeyLengthMax)
+
+const isSame = (a: ReadonlyArray<string>, b: ReadonlyArray<string>): boolean => {
+  if (a.length !== b.length) return false
+  for (let i = 0; i < a.length; i++) {
+    if (a[i] !== b[i]) return false
+  }
+  return true
 }
 
 // Most strings need no escape, and then the quotes are all.
