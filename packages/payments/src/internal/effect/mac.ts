@@ -1,0 +1,6 @@
+/**
+ * Effect's HMAC, which is unstable: imported here and nowhere else.
+ *
+ * @internal
+ */
+export * as Mac from "effect/crypto/Mac"

@@ -1,0 +1,247 @@
+/**
+ * Verifying and signing: one HMAC for each secret, whatever the number of signatures.
+ *
+ * @internal
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { Mac } from "../effect/mac.ts"
+import { encode } from "./encoding.ts"
+import {
+  BodyTooLarge,
+  IdMalformed,
+  type Reason,
+  SchemeMalformed,
+  SecretMalformed,
+  SignatureError,
+  SignatureMismatch,
+  TimestampInFuture,
+  TimestampMalformed,
+  TimestampTooOld
+} from "./errors.ts"
+import { hintOf } from "./hint.ts"
+import { type Claimed, flawOfId, type Headers, parse } from "./parse.ts"
+import { Scheme } from "./scheme.ts"
+import { toKey } from "./secret.ts"
+
+/** @internal */
+export interface Request {
+  readonly headers: Headers
+  readonly body: Uint8Array
+}
+
+/** @internal */
+export interface Verified {
+  readonly id: string | undefined
+  readonly timestampSeconds: number | undefined
+  readonly secretIndex: number
+}
+
+/** @internal */
+export interface Verifier {
+  readonly scheme: Scheme
+  readonly bodyLimitBytes: number
+  readonly verify: (request: Request) => Effect.Effect<Verified, SignatureError>
+}
+
+/** @internal */
+export interface Options {
+  readonly scheme: Scheme
+  readonly secrets: ReadonlyArray<Redacted.Redacted<string>>
+  readonly tolerance?: Duration.Input | undefined
+  readonly bodyLimitBytes?: number | undefined
+}
+
+/** @internal */
+export const secretsMax = 16
+
+const fail = (scheme: { readonly name: string }, reason: Reason) =>
+  Effect.fail(new SignatureError({ scheme: scheme.name, reason }))
+
+const checkScheme = Schema.decodeUnknownResult(Scheme)
+
+/** A scheme is a value that anybody can write: it is looked at before it is used. */
+const validScheme = (scheme: Scheme): Effect.Effect<Scheme, SignatureError> => {
+  const checked = checkScheme(scheme)
+  if (Result.isSuccess(checked)) return Effect.succeed(checked.success)
+  const name = typeof scheme?.name === "string" ? scheme.name.slice(0, 64) : "unknown"
+  return fail({ name }, new SchemeMalformed({ detail: checked.failure.message.slice(0, 500) }))
+}
+
+/** @internal */
+export const make = Effect.fnUntraced(function*(
+  options: Options
+): Effect.fn.Return<Verifier, SignatureError, Mac.Mac> {
+  const mac = yield* Mac.Mac
+  const scheme = yield* validScheme(options.scheme)
+  const { bodyLimitBytes = scheme.bodyLimitBytes, secrets } = options
+  if (!Number.isSafeInteger(bodyLimitBytes) || bodyLimitBytes < 1) {
+    return yield* fail(scheme, new SchemeMalformed({ detail: "bodyLimitBytes is a whole number from 1" }))
+  }
+  const keys = yield* keysOf(scheme, secrets)
+  const toleranceSeconds = options.tolerance === undefined
+    ? scheme.toleranceSeconds
+    : Duration.toSeconds(Duration.fromInputUnsafe(options.tolerance))
+  const tagBytes = Mac[scheme.algorithm].hash.outputLength
+  return {
+    scheme,
+    bodyLimitBytes,
+    verify: (request) =>
+      Effect.withFiber((fiber) => {
+        const { body } = request
+        const read = readBody(body, bodyLimitBytes) ?? parse(scheme, request.headers, tagBytes)
+        if (Result.isFailure(read)) return fail(scheme, read.failure)
+        const claimed = read.success
+        const stale = staleness(claimed.seconds, nowSeconds(fiber), toleranceSeconds)
+        if (stale !== undefined) return fail(scheme, stale)
+        return match(mac, keys, signedBytes(scheme, claimed, body), claimed.signatures, (secretIndex) =>
+          secretIndex === undefined
+            ? fail(scheme, mismatch(scheme, body))
+            : Effect.succeed({ id: claimed.id, timestampSeconds: claimed.seconds, secretIndex }))
+      })
+  }
+})
+
+const keysOf = (
+  scheme: Scheme,
+  secrets: ReadonlyArray<Redacted.Redacted<string>>
+): Effect.Effect<ReadonlyArray<Mac.Key>, SignatureError> =>
+  secrets.length < 1 || secrets.length > secretsMax
+    ? fail(scheme, new SecretMalformed({ detail: `there are ${secrets.length} instead of 1 to ${secretsMax}` }))
+    : Effect.forEach(secrets, (secret) => keyOf(scheme, secret))
+
+const keyOf = (scheme: Scheme, secret: Redacted.Redacted<string>): Effect.Effect<Mac.Key, SignatureError> => {
+  const key = toKey(scheme, Redacted.value(secret))
+  return Result.isFailure(key)
+    ? fail(scheme, key.failure)
+    // A key is refused only when it is empty.
+    : Effect.orDie(Mac.key(Mac[scheme.algorithm], key.success))
+}
+
+// What JavaScript passes without a type: a framework has parsed it.
+const readBody = (body: unknown, limitBytes: number): Result.Result<never, Reason> | undefined =>
+  !(body instanceof Uint8Array)
+    ? Result.fail(new SignatureMismatch({ hint: "BodyNotBytes" }))
+    : body.length > limitBytes
+    ? Result.fail(new BodyTooLarge({ limitBytes }))
+    : undefined
+
+const mismatch = (scheme: Scheme, body: Uint8Array): SignatureMismatch => {
+  const hint = hintOf(scheme, body)
+  return new SignatureMismatch(hint === undefined ? {} : { hint })
+}
+
+const nowSeconds = (fiber: Fiber.Fiber<unknown, unknown>): number =>
+  Math.floor(fiber.getRef(Clock.Clock).currentTimeMillisUnsafe() / 1000)
+
+// In whole seconds, as the providers send them; both edges are tolerated.
+const staleness = (
+  seconds: number | undefined,
+  now: number,
+  toleranceSeconds: number
+): TimestampTooOld | TimestampInFuture | undefined => {
+  if (seconds === undefined) return undefined
+  if (now - seconds > toleranceSeconds) return new TimestampTooOld({ ageSeconds: now - seconds, toleranceSeconds })
+  return seconds - now > toleranceSeconds
+    ? new TimestampInFuture({ aheadSeconds: seconds - now, toleranceSeconds })
+    : undefined
+}
+
+const encoder = new TextEncoder()
+
+/** @internal Bytes, never text: a body need not be UTF-8. A body that is signed alone is not copied. */
+export const signedBytes = (
+  { signed }: Scheme,
+  { id, timestamp }: Pick<Claimed, "id" | "timestamp">,
+  body: Uint8Array
+): Uint8Array => {
+  if (signed.length === 1) return body
+  const texts = { id: id ?? "", timestamp: timestamp ?? "" }
+  let before = ""
+  let after = ""
+  let isBehind = false
+  for (const part of signed) {
+    if (part === "body") isBehind = true
+    else {
+      const text = typeof part === "object" ? part.text : texts[part]
+      if (isBehind) after += text
+      else before += text
+    }
+  }
+  const bytes = new Uint8Array(before.length + body.length + after.length)
+  // Ids, timestamps and texts are ASCII.
+  encoder.encodeInto(before, bytes)
+  bytes.set(body, before.length)
+  if (after !== "") bytes.set(encoder.encode(after), before.length + body.length)
+  return bytes
+}
+
+/** One HMAC for each secret until one fits; all signatures are compared with it, in constant time. */
+const match = <A, E>(
+  mac: Mac.Mac["Service"],
+  keys: ReadonlyArray<Mac.Key>,
+  data: Uint8Array,
+  signatures: ReadonlyArray<Uint8Array>,
+  then: (secretIndex: number | undefined) => Effect.Effect<A, E>,
+  index = 0
+): Effect.Effect<A, E> => {
+  const key = keys[index]
+  if (key === undefined) return then(undefined)
+  return Effect.flatMap(Effect.orDie(mac.sign(key, data)), (tag) => {
+    let fits = false
+    for (const signature of signatures) fits = Mac.timingSafeEqual(tag, signature) || fits
+    return fits ? then(index) : match(mac, keys, data, signatures, then, index + 1)
+  })
+}
+
+/** @internal */
+export interface SignOptions {
+  readonly scheme: Scheme
+  readonly secrets: ReadonlyArray<Redacted.Redacted<string>>
+  readonly body: Uint8Array
+  readonly id?: string | undefined
+  readonly timestampSeconds?: number | undefined
+}
+
+/** @internal The headers that a provider would send. */
+export const sign = Effect.fnUntraced(function*(
+  options: SignOptions
+): Effect.fn.Return<{ readonly [header: string]: string }, SignatureError, Mac.Mac> {
+  const mac = yield* Mac.Mac
+  const scheme = yield* validScheme(options.scheme)
+  const seconds = options.timestampSeconds ?? Math.floor((yield* Clock.currentTimeMillis) / 1000)
+  if (!Number.isSafeInteger(seconds) || seconds < 0) return yield* fail(scheme, new TimestampMalformed({}))
+  const timestamp = String(seconds)
+  const id = options.id ?? ""
+  const flaw = scheme.idHeader === undefined ? undefined : flawOfId(scheme, id)
+  if (flaw !== undefined) return yield* fail(scheme, new IdMalformed({ detail: flaw }))
+  const data = signedBytes(scheme, { id, timestamp }, options.body)
+  const signatures = yield* Effect.forEach(
+    yield* keysOf(scheme, options.secrets),
+    (key) => Effect.map(Effect.orDie(mac.sign(key, data)), (tag) => encode(scheme.signature.encoding, tag))
+  )
+  return {
+    ...(scheme.idHeader === undefined ? {} : { [scheme.idHeader]: id }),
+    ...(scheme.timestampHeader === undefined ? {} : { [scheme.timestampHeader]: timestamp }),
+    [scheme.signature.header]: written(scheme, timestamp, signatures)
+  }
+})
+
+const written = ({ signature: { layout } }: Scheme, timestamp: string, signatures: ReadonlyArray<string>): string => {
+  switch (layout._tag) {
+    case "Single":
+      return `${layout.prefix ?? ""}${signatures[0] ?? ""}`
+    case "Pairs":
+      return [
+        ...(layout.timestamp === undefined ? [] : [`${layout.timestamp}=${timestamp}`]),
+        ...signatures.map((signature) => `${layout.signature}=${signature}`)
+      ].join(layout.separator)
+    case "List":
+      return signatures.map((signature) => `${layout.version},${signature}`).join(" ")
+  }
+}
