@@ -102,6 +102,14 @@ describe("the writer", () => {
       assert.deepStrictEqual(yield* stored, ids(25))
     }).pipe(memory))
 
+  it.effect("lets every write run as it is when a batch holds one", () =>
+    Effect.gen(function*() {
+      const { counts, stored, writer } = yield* make({ batchMax: 1 })
+      yield* together(ids(9).map((id) => writer.submit(put(id))))
+      assert.deepStrictEqual(counts, { transactions: 0, statements: 9 })
+      assert.deepStrictEqual(yield* stored, ids(9))
+    }).pipe(memory))
+
   it.effect("puts together what comes while another batch is written", () =>
     Effect.gen(function*() {
       const sizes: Array<number> = []

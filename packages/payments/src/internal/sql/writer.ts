@@ -49,7 +49,7 @@ export interface Writer {
 export interface Options {
   readonly execute: Execute
   readonly strategy: Strategy
-  /** Writes that share a commit. */
+  /** Writes that share a commit at the most; with 1 nothing waits and nothing is shared. */
   readonly batchMax: number
   /** Writes that wait. */
   readonly queueMax: number
@@ -102,6 +102,7 @@ export const make = (sql: SqlClient.SqlClient, options: Options): Effect.Effect<
     const services = Context.omit(sql.transactionService, Tracer.ParentSpan)(yield* Effect.context<never>())
     const state: State = { queue: [], isBusy: false, isScheduled: false, free: 0, freeNext: 1, closed: undefined }
     const alone = (write: Write) => options.execute(write.text, write.parameters)
+    if (options.batchMax === 1) return { submit: alone }
     const flush = makeFlush(alone, options, state, Effect.runForkWith(services))
     yield* Effect.addFinalizer(() =>
       Effect.callback<void>((resume) => {
