@@ -143,30 +143,36 @@ export const ownership = (entry: Entry) => ({
 
 const soon = (shared: Shared): number => shared.leases.nowMillis() + giveUpAfterMillis
 
-// Asks until the store answers, the lease is gone or the time is up. Every write is guarded, so asking twice is safe.
+// Asks until the store answers, the lease is gone or the time is up. Every write is guarded, so asking twice is safe, and
+// asking after the lease is too: it is only of no use any more where another owner has taken over.
 const persist = (
   shared: Shared,
   entry: Entry,
   write: () => Effect.Effect<boolean, StoreUnavailable>,
-  untilMillis: number,
-  backoffMillis = backoffMinMillis
+  untilMillis: number
 ): Effect.Effect<boolean> =>
-  entry.isLost ? persistOnce(write()) : Effect.catch(
-    shared.store.local === undefined ? askBounded(write(), saving(shared, entry, untilMillis), entry) : write(),
-    () => {
-      const { leases } = shared
-      // The store denies a renewal also because the write went through and its reply was lost.
-      if (entry.isDenied) return persistOnce(write())
-      if (!leases.isLive(entry) || leases.nowMillis() >= untilMillis) return Effect.succeed(false)
-      return Effect.flatMap(
-        Effect.sleep(Duration.millis(backoffMillis)),
-        () => persist(shared, entry, write, untilMillis, Math.min(backoffMillis * 2, backoffMaxMillis))
-      )
-    }
-  )
+  shared.store.local === undefined || entry.isLost
+    ? keepAsking(shared, entry, write, entry.isLost ? soon(shared) : untilMillis, backoffMinMillis, entry.isLost)
+    : Effect.orElseSucceed(write(), () => false)
 
-const persistOnce = (write: Effect.Effect<boolean, StoreUnavailable>): Effect.Effect<boolean> =>
-  Effect.orElseSucceed(askBounded(write, { operation: "save", millis: giveUpAfterMillis }), () => false)
+const keepAsking = (
+  shared: Shared,
+  entry: Entry,
+  write: () => Effect.Effect<boolean, StoreUnavailable>,
+  untilMillis: number,
+  backoffMillis: number,
+  isLate: boolean
+): Effect.Effect<boolean> =>
+  Effect.catch(askBounded(write(), saving(shared, entry, untilMillis), isLate ? undefined : entry), () => {
+    const { leases } = shared
+    // The store denies a renewal also because the write went through and its reply was lost.
+    if (!isLate && entry.isDenied) return keepAsking(shared, entry, write, soon(shared), backoffMinMillis, true)
+    if (leases.nowMillis() >= untilMillis || (!isLate && !leases.isLive(entry))) return Effect.succeed(false)
+    return Effect.flatMap(
+      Effect.sleep(Duration.millis(backoffMillis)),
+      () => keepAsking(shared, entry, write, untilMillis, Math.min(backoffMillis * 2, backoffMaxMillis), isLate)
+    )
+  })
 
 // A lost request or reply is asked for again while there is a lease to save in.
 const saving = (shared: Shared, entry: Entry, untilMillis: number) => ({

@@ -122,8 +122,10 @@ class LeasesImpl<Entry extends Held> implements Leases<Entry> {
 
   // Runs apart from the loop, so that a store that hangs does not keep the loop from fencing.
   private renew(due: ReadonlyArray<Entry>, sentAt: number): Effect.Effect<void> {
+    // Short enough for another try within the lease.
     const shortest = due.reduce(
-      (shortest, entry) => Math.min(shortest, entry.confirmedAt + entry.leaseMillis - sentAt),
+      (shortest, { confirmedAt, leaseMillis }) =>
+        Math.min(shortest, confirmedAt + leaseMillis - sentAt, leaseMillis / 4),
       Number.POSITIVE_INFINITY
     )
     return this.renewAll(due).pipe(
