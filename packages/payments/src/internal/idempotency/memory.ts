@@ -83,27 +83,37 @@ const fromClock = (capacity: number, clock: () => number): IdempotencyStore["Ser
         requests.map((request) => update(request, (record, now) => machine.renew(record, request, now)))
       ),
     resolve: (request) => Effect.sync(() => update(request, (record, now) => machine.resolve(record, request, now))),
-    inspect: (id) => Effect.sync(() => ({ record: records.get(id.id), now: clock() })),
-    list: (request) =>
-      isLimit(request.limit, listLimitMax)
-        ? Effect.sync(() => {
-          const now = clock()
-          const page = Array.from(records.values()).filter((record) => machine.isListed(record, request, now))
-          return page.sort((a, b) => (a.id < b.id ? -1 : 1)).slice(0, request.limit)
-        })
-        : limitExceeded("list", listLimitMax),
-    evict: (id, { force }) =>
-      Effect.sync(() => {
-        const eviction = machine.evict(records.get(id.id), force)
-        if (eviction === "Evicted") records.delete(id.id)
-        return eviction
-      }),
-    sweep: ({ limit }) =>
-      isLimit(limit, sweepLimitMax)
-        ? Effect.sync(() => expired.upTo(limit, clock()))
-        : limitExceeded("sweep", sweepLimitMax)
+    ...operating(records, expired, clock)
   }
 }
+
+const operating = (
+  records: Map<string, Record>,
+  expired: Sweeper,
+  clock: () => number
+): Pick<IdempotencyStore["Service"], "evict" | "inspect" | "list" | "sweep"> => ({
+  inspect: (id) => Effect.sync(() => ({ record: records.get(id.id), now: clock() })),
+  list: (request) =>
+    isLimit(request.limit, listLimitMax)
+      ? Effect.sync(() => {
+        const now = clock()
+        const page = Array.from(records.values()).filter((record) => machine.isListed(record, request, now))
+        return page.sort((a, b) => (a.id < b.id ? -1 : 1)).slice(0, request.limit)
+      })
+      : limitExceeded("list", listLimitMax),
+  evict: (id, { force }) =>
+    Effect.sync(() => {
+      const eviction = machine.evict(records.get(id.id), force)
+      if (eviction === "Evicted") records.delete(id.id)
+      return eviction
+    }),
+  sweep: ({ limit }) =>
+    isLimit(limit, sweepLimitMax)
+      ? Effect.sync(() => expired.upTo(limit, clock()))
+      : limitExceeded("sweep", sweepLimitMax)
+})
+
+type Sweeper = ReturnType<typeof makeSweeper>
 
 /** A hand that goes round the map, a few records at a time, and drops what has expired. */
 const makeSweeper = (records: Map<string, Record>) => {
