@@ -1,0 +1,644 @@
+/**
+ * A transaction over services that share none: named steps, each with its undo, that end all done or all undone.
+ *
+ * The failure it prevents is the half-done checkout: a shipment that fails after the card was charged, a process that
+ * dies between the capture and its record, a timeout whose request had arrived and that nobody undoes. Five rules keep
+ * it:
+ *
+ * - The obligation to undo a step is durable before the step's request leaves.
+ * - A step that may have happened is neither failed nor done: it is verified, and undone if nobody can tell.
+ * - A saga is undone for one reason alone: a durable event says so. A shutdown, a crash, a lost lease or a log that
+ *   cannot be written only suspends it, and any process resumes it from its log.
+ * - Every undo has its tries and exactly one recorded outcome, also when another one fails.
+ * - Behind the pivot it goes forward only.
+ *
+ * What it cannot do: keep others from seeing what is not finished, or undo what has no undo. A process that is frozen
+ * past its lease may send on waking; there only a gateway that de-duplicates the downstream key protects.
+ *
+ * | option | default |
+ * |---|---|
+ * | step: `timeout`, `verifyTimeout`, `undoTimeout` | 5 minutes, 10 seconds, 1 minute |
+ * | step: `schedule` | 3 tries, 2 and 4 seconds apart; a retriable step 10, from 1 second doubling up to 1 minute |
+ * | step: `undoSchedule`, verification | 3 tries, 2 and 4 seconds apart |
+ * | `layer`: `lease`, `awaitAtMost`, `logTimeout` | 30 seconds, 30 seconds, 10 seconds |
+ * | `layer`: `payloadLimitBytes`, `resultLimitBytes` | 256 KiB, 256 KiB |
+ * | `layer`: `entriesMax` per run, `runsMax` per process | 1000, 10 000 |
+ * | `layer`: `retention` of what has ended, `sweepEvery` | 30 days, 5 minutes |
+ *
+ * A saga has at most 100 steps; a step, a verification or an undo at most 100 tries, whatever its schedule says.
+ *
+ * Read `SagaLog` for where sagas are written down, `PaymentGateway` for what steps call.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Schema from "effect/Schema"
+import type { Digest, SecureRandom } from "./internal/effect/crypto.ts"
+import { Skip } from "./internal/saga/attempt.ts"
+import * as engine from "./internal/saga/engine.ts"
+import * as errors from "./internal/saga/errors.ts"
+import type * as execution from "./internal/saga/execution.ts"
+import { ParkRequested } from "./internal/saga/failure.ts"
+import * as mermaid from "./internal/saga/mermaid.ts"
+import * as steps from "./internal/saga/step.ts"
+import { GatewayCallMustBeInsideIdempotent } from "./internal/stack/claim.ts"
+import { dispositionOf, type HasDisposition, type PaymentError } from "./PaymentError.ts"
+import * as PaymentGateway from "./PaymentGateway.ts"
+import type { Run, SagaLog, State } from "./SagaLog.ts"
+
+/** @category models @since 0.1.0 */
+export type Saga<Ctx, E, R, P extends steps.Phase = steps.Phase> = steps.Saga<Ctx, E, R, P>
+/** @category models @since 0.1.0 */
+export type Any = steps.Any
+/** @category models @since 0.1.0 */
+export type Outcome<A> = steps.Outcome<A>
+/** @category models @since 0.1.0 */
+export type Verdict<A, E> = steps.Verdict<A, E>
+/** @category models @since 0.1.0 */
+export type Doubt = steps.Doubt
+/** @category models @since 0.1.0 */
+export type Verify<Ctx, A, E, R> = steps.Verify<Ctx, A, E, R>
+/** @category models @since 0.1.0 */
+export type Cause<E> = execution.Cause<E>
+/** @category models @since 0.1.0 */
+export type Undo = execution.Undo
+/** @category models @since 0.1.0 */
+export type Execution<Ctx, E> = execution.Execution<Ctx, E>
+
+/**
+ * The services that the steps of a saga need.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Services<S> = S extends Saga<infer _Ctx, infer _E, infer R, infer _P> ? R : never
+
+// --- building
+
+/**
+ * A saga without steps. The name tells its runs from those of other sagas in the log: it stays what it is.
+ *
+ * **When to use**
+ *
+ * Where one intention calls several services and none of them can be left alone: reserve, authorize, capture, ship.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import { NodeCrypto } from "@effect/platform-node"
+ * import { Effect, Layer, Schema } from "effect"
+ * import { PaymentError, Saga, SagaLog } from "effect-payments"
+ *
+ * class OutOfStock extends Schema.TaggedError<OutOfStock>()("OutOfStock", {}) {
+ *   readonly disposition = "Refused" as const
+ * }
+ *
+ * const released: Array<string> = []
+ * const order = Saga.make("order", { payload: Schema.Struct({ sku: Schema.String }) }).pipe(
+ *   Saga.step("reserve", {
+ *     success: Schema.Struct({ id: Schema.String }),
+ *     error: PaymentError.PaymentError,
+ *     run: ({ payload }) => Effect.succeed({ id: `res-${payload.sku}` }),
+ *     verify: "rerun",
+ *     compensate: (outcome) =>
+ *       Effect.sync(() => outcome._tag === "Done" ? released.push(outcome.result.id) : released.push("in doubt"))
+ *   }),
+ *   Saga.pivot("ship", {
+ *     success: Schema.Struct({ parcel: Schema.String }),
+ *     error: OutOfStock,
+ *     run: (_): Effect.Effect<{ readonly parcel: string }, OutOfStock> => Effect.fail(new OutOfStock()),
+ *     verify: "rerun"
+ *   })
+ * )
+ *
+ * const layer = Saga.layer().pipe(Layer.provide([SagaLog.layerStoreMemory(), NodeCrypto.layer]))
+ * const program = Saga.execute(order, { sku: "A-1" }, { id: "order-1" })
+ * const execution = await Effect.runPromise(Effect.provide(program, layer))
+ *
+ * execution._tag // => "Compensated"
+ * released // => ["res-A-1"]
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <P>(
+  name: string,
+  options: { readonly payload: Schema.Codec<P, unknown> }
+): Saga<{ readonly payload: P }, never, never, "compensatable"> =>
+  steps.makeUntyped(name, options.payload as Schema.Codec<unknown, unknown>, []) as never
+
+/**
+ * Adds a step that can be undone.
+ *
+ * **Details**
+ *
+ * `run`, `verify` and `compensate` get the `Claim` that gateway calls need. Its downstream keys are derived from the
+ * saga's name, the run's id, the step and the phase (and undo or not), so they are the same in every try and every
+ * process. Stages of `Resilience` may stand inside; `idempotent` is not needed.
+ *
+ * `run` ends in one of three ways. A success, or a failure that is `Refused`, is the answer. One that is `NotExecuted`
+ * is tried again by `schedule`, and then fails the saga. Everything else, a timeout, a defect, a failure that states
+ * nothing, leaves a doubt: `verify` finds out, or with `"rerun"` the step runs again under the same key. What stays in
+ * doubt is undone like what happened, with `InDoubt`, or parks the saga (`inDoubt: "park"`).
+ *
+ * `compensate` may run more than once, under the same key, and after a crash in another process.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export const step = <const Name extends string, Ctx, A, E extends HasDisposition, R, RV = never, RC = never>(
+  name: Name,
+  options: steps.Run<Ctx, A, E, R, RV> & steps.Fails<E> & steps.Compensates<Ctx, A, RC>
+) =>
+<E0, R0, P extends steps.Phase>(
+  self: Saga<Ctx, E0, R0, P> & steps.Fresh<Name, Ctx> & steps.BeforePivot<P>
+): Saga<steps.Extend<Ctx, Name, A>, E0 | E, R0 | Exclude<R | RV | RC, steps.Provided>, P> =>
+  steps.add(self, "compensatable", name, options)
+
+/**
+ * Adds the step that decides: when it is done the saga goes forward only. A saga has at most one.
+ *
+ * **Details**
+ *
+ * It is not undone. A final failure of it undoes the steps before; a doubt is verified, and when nobody can tell the saga
+ * is parked and nothing is undone.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export const pivot = <const Name extends string, Ctx, A, E extends HasDisposition, R, RV = never>(
+  name: Name,
+  options: steps.Run<Ctx, A, E, R, RV> & steps.Fails<E>
+) =>
+<E0, R0, P extends steps.Phase>(
+  self: Saga<Ctx, E0, R0, P> & steps.Fresh<Name, Ctx> & steps.OnePivot<P>
+): Saga<steps.Extend<Ctx, Name, A>, E0 | E, R0 | Exclude<R | RV, steps.Provided>, "retriable"> =>
+  steps.add(self, "pivot", name, options)
+
+/**
+ * Adds a step behind the pivot. It may not fail for good: its failures are `NotExecuted` or `Unknown`, or {@link park}
+ * takes care of the others. When its tries are used up the saga is parked; {@link resume} goes on.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export const retriable = <const Name extends string, Ctx, A, E, R, RV = never>(
+  name: Name,
+  options: steps.Run<Ctx, A, E, R, RV>
+) =>
+<E0, R0, P extends steps.Phase>(
+  self: Saga<Ctx, E0, R0, P> & steps.Fresh<Name, Ctx> & steps.AfterPivot<P> & steps.NoFinalError<E>
+): Saga<steps.Extend<Ctx, Name, A>, E0, R0 | Exclude<R | RV, steps.Provided>, P> =>
+  steps.add(self, "retriable", name, options)
+
+/**
+ * Parks the saga under this reason when the step is refused, instead of failing: for retriable steps, which may not.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export const park = (reason: string) =>
+<A, E extends HasDisposition, R>(
+  self: Effect.Effect<A, E, R>
+): Effect.Effect<A, E & { readonly disposition: "NotExecuted" | "Unknown" }, R> =>
+  Effect.catch(self, (error) =>
+    dispositionOf(error) === "Refused"
+      ? Effect.die(new ParkRequested(reason.slice(0, reasonMax)))
+      : Effect.fail(error as E & { readonly disposition: "NotExecuted" | "Unknown" }))
+
+const reasonMax = 200
+
+/**
+ * What a `compensate` answers when there is nothing to undo, and why: recorded as `Skipped` by `"compensation"`.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export const skip = (reason: string): Skip => new Skip(reason.slice(0, reasonMax))
+
+/**
+ * What a `verify` answers when the other side has not seen the step yet and it may be sent again under the same key.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export const notSeen: Verdict<never, never> = { _tag: "NotSeen" }
+
+/**
+ * A `verify` that asks the gateway for the downstream key of a phase of the step.
+ *
+ * **Details**
+ *
+ * A key that the gateway does not know is believed only after `settle` (5 minutes) without a request: one may still be
+ * under way. Until then it is `NotSeen` at a gateway that still de-duplicates the key, and `StillUnknown` elsewhere.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export const verifyByLookup = (options: {
+  readonly phase: "authorize" | "capture" | "void" | "refund" | (string & {})
+  readonly settle?: Duration.Input | undefined
+}): (
+  ctx: unknown,
+  doubt: Doubt
+) => Effect.Effect<
+  Verdict<PaymentGateway.Transaction, PaymentError>,
+  PaymentError,
+  PaymentGateway.PaymentGateway | GatewayCallMustBeInsideIdempotent
+> => {
+  const settle = Duration.fromInputUnsafe(options.settle ?? "5 minutes")
+  return Effect.fnUntraced(function*(_ctx: unknown, { age, silence }: Doubt) {
+    const gateway = yield* PaymentGateway.PaymentGateway
+    const claim = yield* GatewayCallMustBeInsideIdempotent
+    const found = yield* gateway.lookup(yield* claim.downstreamKey(options.phase))
+    if (found._tag !== "NeverHappened" || Duration.isGreaterThanOrEqualTo(silence, settle)) return found
+    const { deduplicates } = gateway.capabilities
+    return deduplicates !== false && Duration.isLessThan(age, Duration.fromInputUnsafe(deduplicates))
+      ? notSeen
+      : PaymentGateway.stillUnknown
+  })
+}
+
+// --- running
+
+/**
+ * Runs sagas over a log. One per process and log: it renews all leases, joins local duplicates and owns the fibers in
+ * which sagas run.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Sagas extends Context.Service<Sagas, engine.Engine>()("effect-payments/Sagas") {}
+
+/**
+ * The bounds of {@link layer}: see the table at the top of the module.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /** How long a run is held without a renewal; renewed every third of it. After it another process takes over. */
+  readonly lease?: Duration.Input | undefined
+  /** How long a call waits for a run that another process holds. */
+  readonly awaitAtMost?: Duration.Input | undefined
+  /** For how long an entry that cannot be written is tried again before the run is suspended. */
+  readonly logTimeout?: Duration.Input | undefined
+  readonly payloadLimitBytes?: number | undefined
+  readonly resultLimitBytes?: number | undefined
+  readonly entriesMax?: number | undefined
+  readonly runsMax?: number | undefined
+  /** How long a run that ended well or undone is kept, and answers its id. */
+  readonly retention?: Duration.Input | undefined
+  readonly sweepEvery?: Duration.Input | false | undefined
+}
+
+const millis = (input: Duration.Input | undefined, fallback: number): number =>
+  input === undefined ? fallback : Duration.toMillis(Duration.fromInputUnsafe(input))
+
+/**
+ * Builds {@link Sagas} over a `SagaLog`. Take `Digest` and `SecureRandom` from `NodeCrypto.layer` of
+ * `@effect/platform-node`.
+ *
+ * **Details**
+ *
+ * When the layer closes, its runs are suspended and their leases given back: another process, or the next start, goes on
+ * at once. Nothing is undone.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (
+  options?: Options
+): Layer.Layer<Sagas, never, SagaLog | Digest.Digest | SecureRandom.SecureRandom> =>
+  Layer.effect(
+    Sagas,
+    Effect.tap(
+      engine.make({
+        leaseMillis: millis(options?.lease, 30_000),
+        awaitMillis: millis(options?.awaitAtMost, 30_000),
+        logMillis: millis(options?.logTimeout, 10_000),
+        payloadLimitBytes: options?.payloadLimitBytes ?? 262_144,
+        resultLimitBytes: options?.resultLimitBytes ?? 262_144,
+        entriesMax: options?.entriesMax ?? 1000,
+        runsMax: options?.runsMax ?? 10_000
+      }),
+      ({ log }) => {
+        const every = options?.sweepEvery ?? "5 minutes"
+        if (every === false) return Effect.void
+        const olderThanMillis = millis(options?.retention, 30 * 86_400_000)
+        const sweep = Effect.ignore(log.sweep({ olderThanMillis, limit: 1000 }))
+        return Effect.forkScoped(Effect.forever(Effect.delay(sweep, every)))
+      }
+    )
+  )
+
+type Untyped = steps.Untyped
+
+/**
+ * Runs a saga to its end and tells how it has ended.
+ *
+ * **Details**
+ *
+ * The id names the run. The same id joins a run that is under way, in this process or another, and gets the end of one
+ * that has ended; with another payload it is refused (`IdConflict`). A run that was suspended or orphaned is taken over.
+ * Interrupting the last caller suspends the run: nothing is undone, and the same call, {@link layerRecover} or
+ * {@link result} of whoever resumed it finishes it. To undo it, {@link cancel} it.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const execute = <Ctx extends { readonly payload: unknown }, E, R, P extends steps.Phase>(
+  saga: Saga<Ctx, E, R, P>,
+  payload: NoInfer<Ctx["payload"]>,
+  options: { readonly id: string }
+): Effect.Effect<Execution<Ctx, E>, SagaError, R | Sagas> =>
+  run(
+    (sagas, services) => sagas.execute(saga as unknown as Untyped, payload, options.id, services)
+  )
+
+/**
+ * Begins a saga and lets it go on in the background, in the fibers of the layer. Once it answers, the run is durable.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const start = <Ctx extends { readonly payload: unknown }, E, R, P extends steps.Phase>(
+  saga: Saga<Ctx, E, R, P>,
+  payload: NoInfer<Ctx["payload"]>,
+  options: { readonly id: string }
+): Effect.Effect<void, SagaError, R | Sagas> =>
+  run((sagas, services) => sagas.start(saga as unknown as Untyped, payload, options.id, services))
+
+/**
+ * Waits for the end of a run that somebody drives, for `awaitAtMost` where that is another process.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const result = <Ctx, E, R, P extends steps.Phase>(
+  saga: Saga<Ctx, E, R, P>,
+  options: { readonly id: string }
+): Effect.Effect<Execution<Ctx, E>, SagaError, Sagas> =>
+  run((sagas) => sagas.result(saga as unknown as Untyped, options.id))
+
+/**
+ * Undoes a run for good, and tells how it has ended.
+ *
+ * **Details**
+ *
+ * The wish is durable first; whoever drives the run sees it before the next step leaves. A run that nobody drives is
+ * taken over. Once the pivot may have left it is too late: the run goes forward and `cancel` answers `Completed`.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const cancel = <Ctx, E, R, P extends steps.Phase>(
+  saga: Saga<Ctx, E, R, P>,
+  options: { readonly id: string }
+): Effect.Effect<Execution<Ctx, E>, SagaError, R | Sagas> =>
+  run((sagas, services) => sagas.cancel(saga as unknown as Untyped, options.id, services))
+
+/**
+ * Goes on with a run that is parked, or tries the failed undos again. What has ended otherwise is answered as it is.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const resume = <Ctx, E, R, P extends steps.Phase>(
+  saga: Saga<Ctx, E, R, P>,
+  options: { readonly id: string }
+): Effect.Effect<Execution<Ctx, E>, SagaError, R | Sagas> =>
+  run((sagas, services) => sagas.resume(saga as unknown as Untyped, options.id, services))
+
+const run = <A>(
+  f: (sagas: engine.Engine, services: Context.Context<unknown>) => Effect.Effect<A, SagaError>
+): Effect.Effect<never, SagaError, never> =>
+  Effect.withFiber((fiber) =>
+    f(Context.getUnsafe(fiber.context, Sagas), fiber.context as Context.Context<unknown>)
+  ) as Effect.Effect<never, SagaError>
+
+/**
+ * One page of runs in a stable order, by saga and state: `Parked` and `FailedCompensation` are those that wait for
+ * someone.
+ *
+ * @category operators
+ * @since 0.1.0
+ */
+export const list = (filter?: {
+  readonly saga?: string | undefined
+  readonly state?: State | undefined
+  readonly limit?: number | undefined
+  readonly after?: string | undefined
+}): Effect.Effect<ReadonlyArray<Run>, SagaError, Sagas> =>
+  Effect.flatMap(Sagas, ({ log }) =>
+    Effect.mapError(
+      log.list({ saga: filter?.saga, state: filter?.state, limit: filter?.limit ?? 100, after: filter?.after }),
+      (reason) => new SagaError({ reason })
+    ))
+
+/**
+ * Takes over runs of these sagas that nobody holds, `limit` (50) at the most, and drives them in the background. Answers
+ * how many. {@link layerRecover} does it again and again.
+ *
+ * @category recovery
+ * @since 0.1.0
+ */
+export const recover = <const S extends ReadonlyArray<Any>>(
+  sagas: S,
+  options?: { readonly limit?: number | undefined }
+): Effect.Effect<number, SagaError, Services<S[number]> | Sagas> =>
+  run((engine, services) =>
+    engine.recover(sagas as unknown as ReadonlyArray<Untyped>, options?.limit ?? 50, services)
+  ) as Effect.Effect<never, SagaError, Services<S[number]> | Sagas>
+
+/**
+ * Resumes or unwinds runs of these sagas whose process has died or was shut down, from this process or any other, as
+ * soon as their lease is over. Runs of sagas that it does not know are left alone.
+ *
+ * **Details**
+ *
+ * It looks when it starts and then every `every` (10 seconds), and drives at most `concurrency` (50) of them at a time.
+ * There is nothing to configure about processes or versions. A run that was begun under another definition goes on when
+ * all that it has started is the same, and is parked by the name of what has changed otherwise.
+ *
+ * @category recovery
+ * @since 0.1.0
+ */
+export const layerRecover = <const S extends ReadonlyArray<Any>>(
+  sagas: S,
+  options?: { readonly every?: Duration.Input | undefined; readonly concurrency?: number | undefined }
+): Layer.Layer<never, never, Services<S[number]> | Sagas> => {
+  const concurrency = Math.min(Math.max(1, options?.concurrency ?? 50), 1000)
+  const pass: Effect.Effect<void, SagaError, Services<S[number]> | Sagas> = Effect.flatMap(
+    Sagas,
+    (engine) => {
+      const limit = concurrency - engine.recovering
+      if (limit <= 0) return Effect.void
+      return Effect.flatMap(recover(sagas, { limit }), (found) => found < limit ? Effect.void : pass)
+    }
+  )
+  const looked = Effect.catch(
+    pass,
+    ({ reason }) =>
+      Effect.annotateLogs(Effect.logWarning("orphaned sagas could not be looked for"), { reason: reason._tag })
+  )
+  return Layer.effectDiscard(
+    Effect.forkScoped(Effect.andThen(looked, Effect.forever(Effect.delay(looked, options?.every ?? "10 seconds"))))
+  )
+}
+
+// --- ends
+
+/**
+ * A saga that did not complete.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Unsuccessful<E> = Exclude<Execution<never, E>, { readonly _tag: "Completed" }>
+
+/**
+ * The error of {@link assertSucceeded}: `reason` is how the saga has ended instead. `Compensated` is `Refused`, for
+ * nothing of it is left; the others are `Unknown`, and someone has to look.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class SagaFailed<out E = unknown> extends Data.TaggedError("SagaFailed")<{
+  readonly saga: string
+  readonly reason: Unsuccessful<unknown>
+}> {
+  declare readonly reason: Unsuccessful<E>
+  get disposition(): "Refused" | "Unknown" {
+    return this.reason._tag === "Compensated" ? "Refused" : "Unknown"
+  }
+  override get message(): string {
+    const { reason, saga } = this
+    switch (reason._tag) {
+      case "Compensated":
+        return `saga "${saga}" was undone (${causeOf(reason.cause)})`
+      case "FailedCompensation":
+        return `saga "${saga}" could not be undone: ${
+          reason.undos.flatMap((undo) => undo._tag === "Failed" ? [`"${undo.step}" (${undo.detail})`] : []).join(", ")
+        } failed, after ${causeOf(reason.cause)}. Someone has to look`
+      case "Parked":
+        return `saga "${saga}" is parked${
+          reason.step === undefined ? "" : ` at "${reason.step}"`
+        }: ${reason.reason}. Someone has to look`
+    }
+  }
+}
+
+const causeOf = (cause: Cause<unknown>): string =>
+  cause._tag === "Cancelled"
+    ? "cancelled"
+    : `"${cause.step}" ${cause._tag === "Failed" ? "failed" : "in doubt"}: ${cause.detail}`
+
+/**
+ * The results of a saga that completed; every other end is an error with all its causes.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Saga } from "effect-payments"
+ *
+ * const parked = Effect.succeed({ _tag: "Parked", step: "ship", reason: "in doubt: timeout" } as const)
+ *
+ * const error = Effect.runSync(Effect.flip(Saga.assertSucceeded(parked, { saga: "checkout" })))
+ * error.message // => 'saga "checkout" is parked at "ship": in doubt: timeout. Someone has to look'
+ * ```
+ *
+ * @category ends
+ * @since 0.1.0
+ */
+export const assertSucceeded = <Ctx, E, E2, R>(
+  self: Effect.Effect<Execution<Ctx, E>, E2, R>,
+  options?: { readonly saga?: string | undefined }
+): Effect.Effect<Ctx, E2 | SagaFailed<E>, R> =>
+  Effect.flatMap(self, (execution) =>
+    execution._tag === "Completed"
+      ? Effect.succeed(execution.results)
+      : Effect.fail(new SagaFailed<E>({ saga: options?.saga ?? "saga", reason: execution })))
+
+/**
+ * The saga as a Mermaid flowchart: boxes are compensatable, the hexagon is the pivot, rounded ones are retriable.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { PaymentError, Saga } from "effect-payments"
+ *
+ * const order = Saga.make("order", { payload: Schema.String }).pipe(
+ *   Saga.pivot("ship", {
+ *     success: Schema.Void,
+ *     error: PaymentError.PaymentError,
+ *     run: () => Effect.void,
+ *     verify: "rerun"
+ *   })
+ * )
+ *
+ * Saga.toMermaid(order).split("\n").slice(0, 3) // => ["flowchart TD", "  start([start])", '  s0{{"ship"}}']
+ * ```
+ *
+ * @category diagrams
+ * @since 0.1.0
+ */
+export const toMermaid = (saga: Any): string => mermaid.toMermaid(saga as Untyped)
+
+// --- errors
+
+/** @category reasons @since 0.1.0 */
+export const IdConflict = errors.IdConflict
+/** @category reasons @since 0.1.0 */
+export const NotFound = errors.NotFound
+/** @category reasons @since 0.1.0 */
+export const InFlight = errors.InFlight
+/** @category reasons @since 0.1.0 */
+export const Suspended = errors.Suspended
+/** @category reasons @since 0.1.0 */
+export const InsideTransaction = errors.InsideTransaction
+/** @category reasons @since 0.1.0 */
+export const PayloadInvalid = errors.PayloadInvalid
+/** @category reasons @since 0.1.0 */
+export const SagaInvalid = errors.SagaInvalid
+/** @category reasons @since 0.1.0 */
+export const HistoryUnreadable = errors.HistoryUnreadable
+/** @category reasons @since 0.1.0 */
+export const HistoryFull = errors.HistoryFull
+/** @category reasons @since 0.1.0 */
+export const TooManyRuns = errors.TooManyRuns
+
+/**
+ * Why there is no end to tell of.
+ *
+ * | reason | means |
+ * |---|---|
+ * | `IdConflict` | the id was used with another payload |
+ * | `NotFound` | there is no such run |
+ * | `InFlight` | another process holds the run, or it waits to be resumed; ask again |
+ * | `Suspended` | the run stopped where it was: interrupted, lease lost, log not writable. It is resumed from the log |
+ * | `LogUnavailable` | the log gave no answer; no step left that is not written down |
+ * | `InsideTransaction` | called inside an open transaction of the log's database |
+ * | `PayloadInvalid`, `SagaInvalid` | nothing was begun |
+ * | `HistoryUnreadable` | the run has ended, but what it holds does not fit the schemas any more |
+ * | `HistoryFull`, `TooManyRuns` | a bound is reached |
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export const SagaError = errors.SagaError
+
+/**
+ * See {@link SagaError}.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type SagaError = errors.SagaError

@@ -1,0 +1,272 @@
+/**
+ * One step, one verification or one undo, with its tries.
+ *
+ * @internal
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Pull from "effect/Pull"
+import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
+import type { Digest } from "../effect/crypto.ts"
+import { GatewayCallMustBeInsideIdempotent } from "../stack/claim.ts"
+import { OperationClaim } from "../stack/makeClaim.ts"
+import { ReadOnly } from "../stack/readOnly.ts"
+import { type CompiledStep, triesMax, verifySchedule } from "./compile.ts"
+import type { Undo, UndoOutcome, Verdict } from "./decide.ts"
+import { kindOf, read } from "./failure.ts"
+import type { RunId } from "./record.ts"
+import type { AnyContext, Outcome, Verdict as TypedVerdict } from "./step.ts"
+
+/** @internal What an attempt belongs to. */
+export interface Attempt {
+  readonly id: RunId
+  readonly step: CompiledStep
+  readonly ctx: AnyContext
+  readonly epoch: number
+  readonly digest: Digest.Digest["Service"]
+  /** How long ago the step was intended. */
+  readonly ageMillis: () => number
+  readonly resultLimitBytes: number
+  readonly tries: Tries
+}
+
+/** @internal What is left of a step's schedule, and what its earlier tries leave open. */
+export interface Tries {
+  /** Milliseconds until the next try; undefined when there is to be none. */
+  readonly pause: Effect.Effect<number | undefined, never, unknown>
+  count: number
+  /** An earlier try may still arrive, or has arrived. */
+  isDoubtful: boolean
+  /** Monotonic time at which the last try ended. */
+  endedAt: number
+}
+
+/** @internal */
+export const makeTries = (
+  schedule: Schedule.Schedule<unknown>,
+  isDoubtful: boolean,
+  now: number
+): Effect.Effect<Tries> =>
+  Effect.map(Schedule.toStep(schedule), (step) => {
+    const tries: Tries = { pause: Effect.suspend(() => next(tries, step)), count: 0, isDoubtful, endedAt: now }
+    return tries
+  })
+
+type Step = (now: number, input: unknown) => Pull.Pull<[unknown, Duration.Duration], never, unknown>
+
+const next = (tries: Tries, step: Step): Effect.Effect<number | undefined> =>
+  Effect.withFiber((fiber): Effect.Effect<number | undefined> => {
+    if (tries.count >= triesMax) return Effect.undefined
+    return Effect.match(step(fiber.getRef(Clock.Clock).currentTimeMillisUnsafe(), undefined), {
+      onFailure: () => undefined,
+      onSuccess: ([, delay]) => Duration.toMillis(delay)
+    })
+  })
+
+/** @internal The key of a phase of the step, or of its undo. */
+const claimOf = ({ ageMillis, digest, epoch, id, step, tries }: Attempt, part: "run" | "undo"): OperationClaim =>
+  new OperationClaim(
+    {
+      id: `saga${id.key}${step.name.length}:${step.name}${part}`,
+      scope: { tenant: "saga", operation: id.saga, version: 1 },
+      key: id.id
+    },
+    { fence: epoch, attempt: tries.count },
+    digest,
+    ageMillis
+  )
+
+const provide = (self: Effect.Effect<unknown, unknown, unknown>, claim: OperationClaim) =>
+  Effect.updateContext(self, (context: Context.Context<unknown>) => {
+    const withClaim = Context.add(context, GatewayCallMustBeInsideIdempotent, claim)
+    return Context.get(context, ReadOnly) ? Context.add(withClaim, ReadOnly, false) : withClaim
+  })
+
+const late = Symbol()
+
+const within = (self: Effect.Effect<unknown, unknown, unknown>, millis: number) =>
+  Effect.timeoutOrElse(self, { duration: Duration.millis(millis), orElse: () => Effect.succeed(late) })
+
+// A step is a function of the user's: what it throws is a defect like any other.
+const call = (f: () => Effect.Effect<unknown, unknown, unknown>) => Effect.suspend(f)
+
+// --- running
+
+/** @internal */
+export type RunEnd =
+  | { readonly _tag: "Succeeded"; readonly result: string; readonly value: unknown }
+  | { readonly _tag: "Failed"; readonly detail: string; readonly error: string | undefined }
+  | { readonly _tag: "Unknown"; readonly detail: string; readonly isVerifiable: boolean }
+  | { readonly _tag: "Refuses"; readonly reason: string }
+
+/** @internal Runs the step until it has an answer, is in doubt, or has no try left. */
+export const runStep = Effect.fnUntraced(
+  function*(attempt: Attempt): Effect.fn.Return<RunEnd, never, unknown> {
+    const { step, tries } = attempt
+    let end = yield* runOnce(attempt)
+    while (end.isRetriable) {
+      const pause = yield* tries.pause
+      if (pause === undefined) break
+      yield* Effect.sleep(Duration.millis(Math.max(pause, end.retryAfterMillis)))
+      end = yield* runOnce(attempt)
+    }
+    // What was not executed now does not take back an earlier try of which nobody knows.
+    return end.end._tag === "Failed" && end.isRetriable && tries.isDoubtful
+      ? { _tag: "Unknown", detail: end.end.detail, isVerifiable: step.verify === "look" }
+      : end.end
+  }
+)
+
+interface Once {
+  readonly end: RunEnd
+  readonly isRetriable: boolean
+  readonly retryAfterMillis: number
+}
+
+const runOnce = Effect.fnUntraced(function*(attempt: Attempt): Effect.fn.Return<Once, never, unknown> {
+  const { ctx, step, tries } = attempt
+  tries.count++
+  const claim = claimOf(attempt, "run")
+  const exit = yield* Effect.exit(within(provide(call(() => step.step.run(ctx)), claim), step.timeoutMillis))
+  const end = ended(attempt, claim, exit)
+  if (end.end._tag === "Unknown") tries.isDoubtful = true
+  tries.endedAt = yield* monotonic
+  return end
+})
+
+const monotonic = Effect.map(Clock.Clock, (clock) => Number(clock.monotonicTimeNanosUnsafe()) / 1e6)
+
+const ended = (attempt: Attempt, claim: OperationClaim, exit: Exit.Exit<unknown, unknown>): Once => {
+  const { step } = attempt
+  const unknown = (detail: string): Once => ({
+    end: { _tag: "Unknown", detail, isVerifiable: true },
+    // The same key again answers as the first time.
+    isRetriable: step.verify === "rerun",
+    retryAfterMillis: 0
+  })
+  const final = (end: RunEnd): Once => ({ end, isRetriable: false, retryAfterMillis: 0 })
+  if (Exit.isSuccess(exit)) return exit.value === late ? unknown("timeout") : final(stored(attempt, exit.value))
+  const detail = kindOf(exit.cause)
+  const reading = read(exit.cause)
+  if (reading._tag === "Park") return final({ _tag: "Refuses", reason: reading.reason })
+  // A call of this step is in doubt, whatever the last one said.
+  if (reading._tag === "Unknown" || claim.isUncertain) return unknown(detail)
+  const failed: RunEnd = { _tag: "Failed", detail, error: storedError(attempt, reading.error) }
+  return reading._tag === "Refused" ? final(failed) : {
+    end: failed,
+    isRetriable: true,
+    retryAfterMillis: reading.retryAfter === undefined ? 0 : Duration.toMillis(reading.retryAfter)
+  }
+}
+
+/** It happened, and its result cannot be kept: looking it up gives the same. */
+const stored = ({ resultLimitBytes, step }: Attempt, value: unknown): RunEnd => {
+  const result = step.success.store(value, resultLimitBytes)
+  return Result.isSuccess(result)
+    ? { _tag: "Succeeded", result: result.success, value }
+    : { _tag: "Unknown", detail: `the result is ${result.failure}`, isVerifiable: false }
+}
+
+const storedError = ({ resultLimitBytes, step }: Attempt, error: unknown): string | undefined => {
+  const result = step.error?.store(error, resultLimitBytes)
+  return result !== undefined && Result.isSuccess(result) ? result.success : undefined
+}
+
+// --- verifying
+
+/** @internal What was found out; a verification that fails or hangs does not know. */
+export interface Finding {
+  readonly verdict: Verdict
+  /** The result as it was found, where the step has happened. */
+  readonly value: unknown
+}
+
+const stillUnknown: Finding = { verdict: { _tag: "StillUnknown" }, value: undefined }
+
+/** @internal */
+export const verifyStep = Effect.fnUntraced(
+  function*(attempt: Attempt, cause: string): Effect.fn.Return<Finding, never, unknown> {
+    const { verify } = attempt.step.step
+    if (verify === "rerun") return stillUnknown
+    const tries = yield* makeTries(verifySchedule, false, 0)
+    for (;;) {
+      tries.count++
+      const doubt = {
+        cause,
+        age: Duration.millis(attempt.ageMillis()),
+        silence: Duration.millis(Math.max(0, (yield* monotonic) - attempt.tries.endedAt))
+      }
+      const asked = provide(call(() => verify(attempt.ctx, doubt)), claimOf(attempt, "run"))
+      const exit = yield* Effect.exit(within(asked, attempt.step.verifyMillis))
+      const finding = Exit.isSuccess(exit) && exit.value !== late
+        ? findingOf(attempt, exit.value as TypedVerdict<unknown, unknown>)
+        : stillUnknown
+      if (finding.verdict._tag !== "StillUnknown") return finding
+      const pause = yield* tries.pause
+      if (pause === undefined) return stillUnknown
+      yield* Effect.sleep(Duration.millis(pause))
+    }
+  }
+)
+
+const findingOf = (attempt: Attempt, verdict: TypedVerdict<unknown, unknown>): Finding => {
+  switch (verdict._tag) {
+    case "Happened": {
+      const end = stored(attempt, verdict.result)
+      return end._tag === "Succeeded"
+        ? { verdict: { _tag: "Happened", result: end.result }, value: end.value }
+        : stillUnknown
+    }
+    case "Refused": {
+      const detail = kindOf(Cause.fail(verdict.error))
+      return {
+        verdict: { _tag: "Refused", detail, error: storedError(attempt, verdict.error) },
+        value: undefined
+      }
+    }
+    default:
+      return { verdict: { _tag: verdict._tag }, value: undefined }
+  }
+}
+
+// --- undoing
+
+/** @internal What `Saga.skip` answers. */
+export class Skip {
+  readonly _tag = "Skip"
+  readonly reason: string
+  constructor(reason: string) {
+    this.reason = reason
+  }
+}
+
+/** @internal Tries the undo until it is done, is refused, or has no try left. Exactly one outcome comes of it. */
+export const undoStep = Effect.fnUntraced(
+  function*(attempt: Attempt, outcome: UndoOutcome, result: unknown): Effect.fn.Return<Undo, never, unknown> {
+    const { ctx, step, tries } = attempt
+    const told: Outcome<unknown> = outcome._tag === "Done"
+      ? { _tag: "Done", result }
+      : { _tag: "InDoubt", cause: outcome.detail, downstreamKey: claimOf(attempt, "run").downstreamKey }
+    for (;;) {
+      tries.count++
+      const undone = provide(call(() => step.step.compensate(told, ctx)), claimOf(attempt, "undo"))
+      const exit = yield* Effect.exit(within(undone, step.undoMillis))
+      if (Exit.isSuccess(exit) && exit.value !== late) {
+        return exit.value instanceof Skip
+          ? { _tag: "Skipped", by: "compensation", reason: exit.value.reason }
+          : { _tag: "Undone" }
+      }
+      const detail = Exit.isSuccess(exit) ? "timeout" : kindOf(exit.cause)
+      // A final no stays one under the same key.
+      const isFinal = Exit.isFailure(exit) && read(exit.cause)._tag === "Refused"
+      const pause = isFinal ? undefined : yield* tries.pause
+      if (pause === undefined) return { _tag: "Failed", detail }
+      yield* Effect.sleep(Duration.millis(pause))
+    }
+  }
+)

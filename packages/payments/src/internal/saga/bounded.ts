@@ -1,0 +1,22 @@
+/**
+ * Asks a log that may hang, for so long and no longer.
+ *
+ * @internal
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+
+/** @internal Also where the caller cannot be interrupted. Fails with undefined when there was no answer in time. */
+export const bounded = <A, E>(self: Effect.Effect<A, E>, millis: number): Effect.Effect<A, E | undefined> =>
+  Effect.flatMap(
+    Effect.forkDetach(Effect.interruptible(self), { startImmediately: true }),
+    (fiber) =>
+      fiber.pollUnsafe() ?? Effect.onExitPrimitive(
+        Effect.timeoutOrElse(Fiber.join(fiber), {
+          duration: Duration.millis(millis),
+          orElse: () => Effect.fail(undefined)
+        }),
+        () => void fiber.interruptUnsafe()
+      )
+  )

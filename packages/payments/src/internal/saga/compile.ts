@@ -1,0 +1,177 @@
+/**
+ * A saga made ready to run: options as plain values, codecs, and the definition that is kept with each run.
+ *
+ * @internal
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import { Digest } from "../effect/crypto.ts"
+import { type Codec, codecOf } from "../stack/canonical.ts"
+import type { Shape, StepShape } from "./decide.ts"
+import { SagaError, SagaInvalid } from "./errors.ts"
+import { type Event, Name } from "./record.ts"
+import type { AnyStep, Untyped } from "./step.ts"
+
+/** @internal */
+export interface CompiledStep extends StepShape {
+  readonly step: AnyStep
+  readonly success: Codec
+  readonly error: Codec | undefined
+  readonly schedule: Schedule.Schedule<unknown>
+  readonly undoSchedule: Schedule.Schedule<unknown>
+  readonly timeoutMillis: number
+  readonly verifyMillis: number
+  readonly undoMillis: number
+}
+
+/** @internal */
+export interface Compiled {
+  readonly saga: Untyped
+  readonly name: string
+  readonly payload: Codec
+  readonly steps: ReadonlyArray<CompiledStep>
+  readonly shape: Shape
+  /** What is kept with each run: the payload's shape, then name, kind and shapes of each step in order. */
+  readonly definition: string
+}
+
+/** @internal */
+export const stepsMax = 100
+
+/** @internal Whatever a schedule says. */
+export const triesMax = 100
+
+// 2, 4, 6, 8, 10, 10 … seconds.
+const linear = Schedule.modifyDelay(
+  Schedule.forever,
+  ({ attempt }) => Effect.succeed(Duration.seconds(Math.min(2 * attempt, 10)))
+)
+
+const threeTries = Schedule.upTo(linear, { times: 2 })
+
+const tenTries = Schedule.upTo(
+  Schedule.modifyDelay(
+    Schedule.exponential("1 second"),
+    ({ duration }) => Effect.succeed(Duration.min(duration, Duration.minutes(1)))
+  ),
+  { times: 9 }
+)
+
+/** @internal How often and how far apart a verification is asked. */
+export const verifySchedule = threeTries
+
+/** @internal */
+export const compile = Effect.fnUntraced(
+  function*(saga: Untyped, digest: Digest.Digest["Service"]): Effect.fn.Return<Compiled, SagaError> {
+    const fault = faultOf(saga)
+    if (fault !== undefined) return yield* new SagaError({ reason: new SagaInvalid({ detail: fault }) })
+    const steps = saga.steps.map(compileStep)
+    const hash = (schema: Schema.Codec<unknown, unknown> | undefined) =>
+      schema === undefined ? Effect.succeed("") : hashShape(digest, schema)
+    const lines = [`payload|${yield* hash(saga.payload)}`]
+    for (const { step } of steps) {
+      lines.push(`${step.name}|${step.kind}|${yield* hash(step.success)}|${yield* hash(step.error)}`)
+    }
+    return {
+      saga,
+      name: saga.name,
+      payload: codecOf(saga.payload),
+      steps,
+      shape: steps,
+      definition: JSON.stringify(lines)
+    }
+  }
+)
+
+const isName = Schema.is(Name)
+
+// What types rule out is checked all the same: a saga may come from code without them.
+const faultOf = ({ name, steps }: Untyped): string | undefined => {
+  const names = steps.map((step) => step.name)
+  const expected = "1 to 255 printable ASCII characters, no space at either end"
+  if (!isName(name)) return `its name must be ${expected}`
+  if (steps.length === 0) return "it has no steps"
+  if (steps.length > stepsMax) return `it has more than ${stepsMax} steps`
+  const bad = names.find((name) => !isName(name) || name === "payload")
+  if (bad !== undefined) return `a step's name must be ${expected}, and not "payload"`
+  if (new Set(names).size < names.length) return "two steps have the same name"
+  const pivot = steps.findIndex(({ kind }) => kind === "pivot")
+  const isOrdered = steps.every(({ kind }, index) =>
+    index === pivot || (pivot === -1 || index < pivot ? kind === "compensatable" : kind === "retriable")
+  )
+  if (!isOrdered) return "its steps are not in order: compensatable, then one pivot, then retriable"
+  const millis = steps.flatMap((step) => [step.timeout, step.verifyTimeout, step.undoTimeout])
+  return millis.every((input) => input === undefined || millisOf(input, 1) !== undefined)
+    ? undefined
+    : "a timeout must be from 1 millisecond to a year"
+}
+
+const yearMillis = 366 * 24 * 60 * 60 * 1000
+
+const millisOf = (input: Duration.Input | undefined, fallback: number): number | undefined => {
+  if (input === undefined) return fallback
+  const duration = Duration.fromInput(input)
+  const millis = duration._tag === "None" ? 0 : Duration.toMillis(duration.value)
+  return millis >= 1 && millis <= yearMillis ? millis : undefined
+}
+
+const compileStep = (step: AnyStep): CompiledStep => ({
+  name: step.name,
+  kind: step.kind,
+  verify: step.verify === "rerun" ? "rerun" : "look",
+  inDoubt: step.inDoubt ?? "compensate",
+  closes: step.closes ?? [],
+  step,
+  success: codecOf(step.success),
+  error: step.error === undefined ? undefined : codecOf(step.error),
+  schedule: step.schedule ?? (step.kind === "retriable" ? tenTries : threeTries),
+  undoSchedule: step.undoSchedule ?? threeTries,
+  timeoutMillis: millisOf(step.timeout, 300_000) ?? 300_000,
+  verifyMillis: millisOf(step.verifyTimeout, 10_000) ?? 10_000,
+  undoMillis: millisOf(step.undoTimeout, 60_000) ?? 60_000
+})
+
+const encoder = new TextEncoder()
+
+/** The shape of what is stored. A schema that has no JSON Schema is known by nothing but its place. */
+const hashShape = (
+  digest: Digest.Digest["Service"],
+  schema: Schema.Codec<unknown, unknown>
+): Effect.Effect<string> => {
+  const document = Result.try(() =>
+    JSON.stringify(Schema.toJsonSchemaDocument(Schema.toEncoded(Schema.toCodecJson(schema))), sorted)
+  )
+  return Result.isFailure(document)
+    ? Effect.succeed("opaque")
+    : Effect.map(digest.digestHex(Digest.sha256, encoder.encode(document.success)), (hex) => hex.slice(0, 16))
+}
+
+const sorted = (_key: string, value: unknown): unknown =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+    ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
+    : value
+
+const Definition = Schema.fromJsonString(Schema.Array(Schema.String))
+const decodeDefinition = Schema.decodeUnknownResult(Definition)
+
+/**
+ * @internal Whether a run that was begun under `before` can go on under this definition: all that it has started is the
+ * same. Otherwise the name of what differs.
+ */
+export const differenceOf = (
+  compiled: Compiled,
+  before: string,
+  events: ReadonlyArray<Event>
+): string | undefined => {
+  if (before === compiled.definition) return undefined
+  const [was, is] = [decodeDefinition(before), decodeDefinition(compiled.definition)]
+  if (Result.isFailure(was) || Result.isFailure(is)) return "the definition"
+  const started = new Set(events.flatMap((event) => event._tag === "Intended" ? [event.step] : [])).size
+  for (let index = 0; index <= started; index++) {
+    if (was.success[index] !== is.success[index]) return was.success[index]?.split("|")[0] ?? "the definition"
+  }
+  return undefined
+}

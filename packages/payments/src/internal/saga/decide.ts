@@ -1,0 +1,367 @@
+/**
+ * The state machine of a saga, pure: `evolve` folds what is durable into a state, `decide` says what has to become
+ * durable next and what to do then. Nothing else decides anything.
+ *
+ * ```text
+ * Running → Completed | Compensating → Compensated | FailedCompensation
+ *        ↘ Parked
+ * ```
+ *
+ * @internal
+ */
+import type { Event, State } from "./record.ts"
+
+/** @internal */
+export type Kind = "compensatable" | "pivot" | "retriable"
+
+/** @internal What has to be known of a step to decide. */
+export interface StepShape {
+  readonly name: string
+  readonly kind: Kind
+  /** `look`: it can be found out whether it happened. `rerun`: it may be run again under the same key. */
+  readonly verify: "look" | "rerun"
+  /** What becomes of a compensatable step of which nobody knows whether it happened. */
+  readonly inDoubt: "compensate" | "park"
+  /** Steps whose undo is covered by the undo of this one, once this one is done. */
+  readonly closes: ReadonlyArray<string>
+}
+
+/** @internal */
+export type Shape = ReadonlyArray<StepShape>
+
+/** @internal How far a step has come. `Intended`: it may have left. `NotDone`: it surely did not happen. */
+export type Progress =
+  | { readonly _tag: "Waiting" | "Intended" | "NotDone" }
+  | { readonly _tag: "Done"; readonly result: string }
+  | { readonly _tag: "InDoubt"; readonly detail: string }
+
+/** @internal What became of an obligation to undo. */
+export type Undo =
+  | { readonly _tag: "Undone" }
+  | { readonly _tag: "Skipped"; readonly by: string; readonly reason: string }
+  | { readonly _tag: "Failed"; readonly detail: string }
+
+/** @internal */
+export interface StepState {
+  readonly progress: Progress
+  readonly undo: Undo | undefined
+}
+
+/** @internal Why a saga unwinds. */
+export type Failure =
+  | { readonly _tag: "Failed"; readonly step: string; readonly detail: string; readonly error: string | undefined }
+  | { readonly _tag: "InDoubt"; readonly step: string; readonly detail: string }
+  | { readonly _tag: "Cancelled" }
+
+/** @internal */
+export interface SagaState {
+  readonly steps: ReadonlyArray<StepState>
+  readonly cause: Failure | undefined
+  readonly parked: { readonly step: string | undefined; readonly reason: string } | undefined
+}
+
+/** @internal */
+export type Verdict =
+  | { readonly _tag: "Happened"; readonly result: string }
+  | { readonly _tag: "Refused"; readonly detail: string; readonly error: string | undefined }
+  | { readonly _tag: "NeverHappened" | "NotSeen" | "StillUnknown" }
+
+/** @internal What has happened. Steps are named by their place. */
+export type Signal =
+  /** `isFresh`: the step that is intended surely has not started yet. */
+  | { readonly _tag: "Begin"; readonly isFresh: boolean; readonly cancel: boolean }
+  | { readonly _tag: "Succeeded"; readonly step: number; readonly result: string }
+  /** It surely did not happen. */
+  | { readonly _tag: "Failed"; readonly step: number; readonly detail: string; readonly error: string | undefined }
+  /** It may have happened; `isVerifiable: false` when looking it up cannot help. */
+  | { readonly _tag: "Unknown"; readonly step: number; readonly detail: string; readonly isVerifiable: boolean }
+  | { readonly _tag: "Refuses"; readonly step: number; readonly reason: string }
+  /** `isExhausted`: it is not to be run once more. */
+  | {
+    readonly _tag: "Verified"
+    readonly step: number
+    readonly verdict: Verdict
+    readonly detail: string
+    readonly isExhausted: boolean
+    readonly cancel: boolean
+  }
+  /** Someone wants the saga undone; `unsent` is the step that is intended and has surely not started. */
+  | { readonly _tag: "Cancel"; readonly unsent: number | undefined }
+  | { readonly _tag: "Undo"; readonly step: number }
+  | { readonly _tag: "Undid"; readonly step: number; readonly undo: Undo }
+
+/** @internal */
+export type Command =
+  | { readonly _tag: "Run" | "Verify"; readonly step: number }
+  | { readonly _tag: "Undo"; readonly step: number; readonly outcome: UndoOutcome }
+  | { readonly _tag: "Unwind" | "Stop" }
+
+/** @internal What an undo is told. */
+export type UndoOutcome =
+  | { readonly _tag: "Done"; readonly result: string }
+  | { readonly _tag: "InDoubt"; readonly detail: string }
+
+/** @internal First the events become durable, then the command is carried out. */
+export interface Decision {
+  readonly events: ReadonlyArray<Event>
+  readonly command: Command
+}
+
+/** @internal */
+export const initial = (shape: Shape): SagaState => ({
+  steps: shape.map(() => ({ progress: { _tag: "Waiting" }, undo: undefined })),
+  cause: undefined,
+  parked: undefined
+})
+
+// --- the fold
+
+/** @internal An event about a step that the shape does not have changes nothing. */
+export const evolve = (shape: Shape, state: SagaState, event: Event): SagaState => {
+  const at = (update: (step: StepState) => Partial<StepState>, rest: Partial<SagaState> = {}): SagaState => ({
+    ...state,
+    ...rest,
+    steps: state.steps.map((step, index) =>
+      "step" in event && shape[index]?.name === event.step ? { ...step, ...update(step) } : step
+    )
+  })
+  switch (event._tag) {
+    case "Intended":
+      return at(() => ({ progress: { _tag: "Intended" } }))
+    case "Succeeded":
+      return at(() => ({ progress: { _tag: "Done", result: event.result } }))
+    case "Failed": {
+      const { detail, error, step } = event
+      return at(() => ({ progress: { _tag: "NotDone" } }), { cause: { _tag: "Failed", step, detail, error } })
+    }
+    case "Doubted": {
+      const { detail, step } = event
+      return at(() => ({ progress: { _tag: "InDoubt", detail } }), { cause: { _tag: "InDoubt", step, detail } })
+    }
+    case "Cancelled":
+      return {
+        ...state,
+        cause: { _tag: "Cancelled" },
+        steps: state.steps.map((step, index) =>
+          event.unsent !== undefined && shape[index]?.name === event.unsent
+            ? { ...step, progress: { _tag: "NotDone" } }
+            : step
+        )
+      }
+    case "Undone":
+      return at(() => ({ undo: { _tag: "Undone" } }))
+    case "Skipped":
+      return at(() => ({ undo: { _tag: "Skipped", by: event.by, reason: event.reason } }))
+    case "UndoFailed":
+      return at(() => ({ undo: { _tag: "Failed", detail: event.detail } }))
+    case "Parked":
+      return { ...state, parked: { step: event.step, reason: event.reason } }
+    case "Resumed":
+      return {
+        ...state,
+        parked: undefined,
+        steps: state.steps.map((step) => step.undo?._tag === "Failed" ? { ...step, undo: undefined } : step)
+      }
+    case "Redefined":
+      return state
+  }
+}
+
+/** @internal */
+export const fold = (shape: Shape, state: SagaState, events: ReadonlyArray<Event>): SagaState =>
+  events.reduce((state, event) => evolve(shape, state, event), state)
+
+/** @internal Whether the step at this place may have happened and nothing has come of its undo yet. */
+export const isObligation = (shape: Shape, state: SagaState, index: number): boolean => {
+  const step = state.steps[index]
+  return shape[index]?.kind === "compensatable" && step !== undefined && step.undo === undefined &&
+    step.progress._tag !== "Waiting" && step.progress._tag !== "NotDone"
+}
+
+/** @internal */
+export const statusOf = (shape: Shape, state: SagaState): State => {
+  if (state.parked !== undefined) return "Parked"
+  if (state.cause === undefined) {
+    return state.steps.every(({ progress }) => progress._tag === "Done") ? "Completed" : "Running"
+  }
+  if (shape.some((_, index) => isObligation(shape, state, index))) return "Compensating"
+  return state.steps.some(({ undo }) => undo?._tag === "Failed") ? "FailedCompensation" : "Compensated"
+}
+
+// --- the decisions
+
+const stop: Command = { _tag: "Stop" }
+const unwind: Command = { _tag: "Unwind" }
+
+const only = (command: Command): Decision => ({ events: [], command })
+
+/** @internal */
+export const decide = (shape: Shape, state: SagaState, signal: Signal): Decision => {
+  switch (signal._tag) {
+    case "Begin":
+      return begin(shape, state, signal)
+    case "Succeeded":
+      return succeeded(shape, state, signal.step, signal.result)
+    case "Failed":
+      return failed(shape, signal.step, signal.detail, signal.error)
+    case "Unknown":
+      return signal.isVerifiable && shape[signal.step]?.verify === "look"
+        ? only({ _tag: "Verify", step: signal.step })
+        : doubt(shape, signal.step, signal.detail)
+    case "Refuses":
+      return park(shape, signal.step, signal.reason)
+    case "Verified":
+      return state.cause === undefined ? verified(shape, state, signal) : found(shape, signal)
+    case "Cancel":
+      return cancel(shape, state, signal.unsent)
+    case "Undo":
+      return undo(shape, state, signal.step)
+    case "Undid":
+      return { events: [undid(nameOf(shape, signal.step), signal.undo)], command: stop }
+  }
+}
+
+const nameOf = (shape: Shape, step: number): string => shape[step]?.name ?? ""
+
+/** Where to go on: at the first step that is not done. */
+const begin = (shape: Shape, state: SagaState, signal: Signal & { readonly _tag: "Begin" }): Decision => {
+  const status = statusOf(shape, state)
+  if (status === "Compensating") return only(unwind)
+  if (status !== "Running") return only(stop)
+  const step = state.steps.findIndex(({ progress }) => progress._tag !== "Done")
+  const shaped = shape[step]
+  if (shaped === undefined) return only(stop)
+  const isWaiting = state.steps[step]?.progress._tag === "Waiting"
+  if (signal.cancel) {
+    if (isWaiting || signal.isFresh) {
+      const cancelled = cancel(shape, state, isWaiting ? undefined : step)
+      if (cancelled.command === unwind) return cancelled
+    } else if (shaped.kind === "compensatable") {
+      return { events: [{ _tag: "Cancelled" }], command: unwind }
+    }
+  }
+  if (isWaiting) return { events: [{ _tag: "Intended", step: shaped.name }], command: { _tag: "Run", step } }
+  return only({ _tag: signal.isFresh || shaped.verify === "rerun" ? "Run" : "Verify", step })
+}
+
+/** The outcome of a step and the intent of the next become durable together. */
+const succeeded = (shape: Shape, state: SagaState, step: number, result: string): Decision => {
+  const event: Event = { _tag: "Succeeded", step: nameOf(shape, step), result }
+  if (state.cause !== undefined) return { events: [event], command: stop }
+  const next = shape[step + 1]
+  return next === undefined
+    ? { events: [event], command: stop }
+    : { events: [event, { _tag: "Intended", step: next.name }], command: { _tag: "Run", step: step + 1 } }
+}
+
+/** What stands behind the pivot may not fail for good: it waits for someone. */
+const failed = (shape: Shape, step: number, detail: string, error: string | undefined): Decision =>
+  shape[step]?.kind === "retriable"
+    ? park(shape, step, detail)
+    : {
+      events: [{ _tag: "Failed", step: nameOf(shape, step), detail, ...error === undefined ? {} : { error } }],
+      command: unwind
+    }
+
+const park = (shape: Shape, step: number, reason: string): Decision => ({
+  events: [{ _tag: "Parked", step: nameOf(shape, step), reason }],
+  command: stop
+})
+
+/** Nobody knows. Before the pivot it is undone as if it had happened; at the pivot and behind nothing is. */
+const doubt = (shape: Shape, step: number, detail: string): Decision => {
+  const shaped = shape[step]
+  return shaped?.kind === "compensatable" && shaped.inDoubt === "compensate"
+    ? { events: [{ _tag: "Doubted", step: shaped.name, detail }], command: unwind }
+    : park(shape, step, `in doubt: ${detail}`)
+}
+
+const verified = (shape: Shape, state: SagaState, signal: Signal & { readonly _tag: "Verified" }): Decision => {
+  const { detail, isExhausted, step, verdict } = signal
+  switch (verdict._tag) {
+    case "Happened":
+      return succeeded(shape, state, step, verdict.result)
+    case "Refused":
+      return failed(shape, step, verdict.detail, verdict.error)
+    case "NeverHappened": {
+      if (signal.cancel && shape[step]?.kind !== "retriable") {
+        return { events: [{ _tag: "Cancelled", unsent: nameOf(shape, step) }], command: unwind }
+      }
+      return isExhausted ? failed(shape, step, detail, undefined) : only({ _tag: "Run", step })
+    }
+    case "NotSeen":
+      return isExhausted ? doubt(shape, step, detail) : only({ _tag: "Run", step })
+    case "StillUnknown":
+      return doubt(shape, step, detail)
+  }
+}
+
+/** Refused once the pivot may have left: from there it goes forward only. */
+const cancel = (shape: Shape, state: SagaState, unsent: number | undefined): Decision => {
+  const pivot = shape.findIndex(({ kind }) => kind === "pivot")
+  const progress = state.steps[pivot]?.progress._tag ?? "Waiting"
+  const isOpen = statusOf(shape, state) === "Running" &&
+    (progress === "Waiting" || (progress === "Intended" && unsent === pivot))
+  if (!isOpen) return only(unsent === undefined ? stop : { _tag: "Run", step: unsent })
+  return {
+    events: [{ _tag: "Cancelled", ...unsent === undefined ? {} : { unsent: nameOf(shape, unsent) } }],
+    command: unwind
+  }
+}
+
+// --- unwinding
+
+const undo = (shape: Shape, state: SagaState, step: number): Decision => {
+  if (statusOf(shape, state) !== "Compensating" || !isObligation(shape, state, step)) return only(stop)
+  const progress = state.steps[step]?.progress
+  if (progress?._tag === "Done") {
+    const closer = closerOf(shape, state, step)
+    return closer === undefined
+      ? only({ _tag: "Undo", step, outcome: { _tag: "Done", result: progress.result } })
+      : skip(shape, step, `closed by "${closer}"`)
+  }
+  if (shape[step]?.verify === "look") return only({ _tag: "Verify", step })
+  const detail = progress?._tag === "InDoubt" ? progress.detail : "interrupted"
+  return only({ _tag: "Undo", step, outcome: { _tag: "InDoubt", detail } })
+}
+
+const closerOf = (shape: Shape, state: SagaState, step: number): string | undefined =>
+  shape.find((other, index) =>
+    index > step && other.closes.includes(nameOf(shape, step)) && state.steps[index]?.progress._tag === "Done"
+  )?.name
+
+const skip = (shape: Shape, step: number, reason: string): Decision => ({
+  events: [{ _tag: "Skipped", step: nameOf(shape, step), by: "engine", reason }],
+  command: stop
+})
+
+/** What was in doubt has been looked up, and the saga unwinds. What may still arrive is undone like what arrived. */
+const found = (shape: Shape, { detail, step, verdict }: Signal & { readonly _tag: "Verified" }): Decision => {
+  switch (verdict._tag) {
+    case "Happened": {
+      const { result } = verdict
+      return {
+        events: [{ _tag: "Succeeded", step: nameOf(shape, step), result }],
+        command: { _tag: "Undo", step, outcome: { _tag: "Done", result } }
+      }
+    }
+    case "Refused":
+      return skip(shape, step, "refused")
+    case "NeverHappened":
+      return skip(shape, step, "never happened")
+    case "NotSeen":
+    case "StillUnknown":
+      return only({ _tag: "Undo", step, outcome: { _tag: "InDoubt", detail } })
+  }
+}
+
+const undid = (step: string, undo: Undo): Event => {
+  switch (undo._tag) {
+    case "Undone":
+      return { _tag: "Undone", step }
+    case "Skipped":
+      return { _tag: "Skipped", step, by: undo.by, reason: undo.reason }
+    case "Failed":
+      return { _tag: "UndoFailed", step, detail: undo.detail }
+  }
+}

@@ -1,0 +1,545 @@
+/**
+ * Answers a call about a run: from an entry of this process, from the log, or by taking the run and driving it.
+ *
+ * @internal
+ */
+import * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Hex from "effect/encoding/Hex"
+import * as Fiber from "effect/Fiber"
+import * as Metric from "effect/Metric"
+import * as Random from "effect/Random"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import { SagaLog } from "../../SagaLog.ts"
+import { Digest, SecureRandom } from "../effect/crypto.ts"
+import * as Leases from "../stack/leases.ts"
+import { bounded } from "./bounded.ts"
+import { compile, type Compiled, differenceOf } from "./compile.ts"
+import { decide, fold, initial, statusOf } from "./decide.ts"
+import { RunEntry } from "./entry.ts"
+import {
+  HistoryFull,
+  HistoryUnreadable,
+  IdConflict,
+  InFlight,
+  InsideTransaction,
+  NotFound,
+  PayloadInvalid,
+  type Reason,
+  SagaError,
+  SagaInvalid,
+  Suspended,
+  TooManyRuns
+} from "./errors.ts"
+import { type Execution, executionOf } from "./execution.ts"
+import {
+  type ClaimRequest,
+  type Event,
+  type History,
+  isUnfinished,
+  Name,
+  type Opening,
+  type RunId,
+  runId,
+  type State
+} from "./record.ts"
+import { readResults, Runner, type Shared } from "./runner.ts"
+import type { Untyped } from "./step.ts"
+import { LogUnavailable } from "./unavailable.ts"
+
+/** @internal */
+export interface Options {
+  readonly leaseMillis: number
+  readonly awaitMillis: number
+  readonly logMillis: number
+  readonly payloadLimitBytes: number
+  readonly resultLimitBytes: number
+  readonly entriesMax: number
+  readonly runsMax: number
+}
+
+type Ended = Execution<unknown, unknown>
+type Answer<A> = Effect.Effect<A, SagaError>
+type Services = Context.Context<unknown>
+
+/** @internal What a call wants with a run. */
+interface Want {
+  readonly compiled: Compiled
+  readonly id: RunId
+  readonly services: Services
+  readonly opening: Opening | undefined
+  readonly reopen: boolean
+  readonly isDetached: boolean
+}
+
+const pollMinMillis = 50
+const pollJitterMillis = 200
+const releaseMillis = 2000
+
+/** @internal */
+export const make = Effect.fnUntraced(function*(
+  options: Options
+): Effect.fn.Return<Engine, never, SagaLog | Digest.Digest | SecureRandom.SecureRandom | Scope.Scope> {
+  const log = yield* SagaLog
+  const digest = yield* Digest.Digest
+  const random = yield* SecureRandom.SecureRandom
+  const scope = yield* Effect.scope
+  const leases = yield* Leases.make<RunEntry>(
+    (entries) => log.renew(entries.map(({ epoch, id, leaseMillis, owner }) => ({ ...id, owner, epoch, leaseMillis }))),
+    yield* Clock.Clock,
+    scope
+  )
+  return new Engine(Hex.encode(yield* random.randomBytes(12)), options, scope, {
+    log,
+    digest,
+    leases,
+    resultLimitBytes: options.resultLimitBytes,
+    logMillis: options.logMillis
+  })
+})
+
+/** @internal */
+export class Engine {
+  private readonly engineId: string
+  private readonly options: Options
+  private readonly scope: Scope.Scope
+  private readonly shared: Shared
+  private readonly live = new Map<string, RunEntry>()
+  private readonly compiled = new WeakMap<Untyped, Compiled>()
+  private claims = 0
+
+  constructor(engineId: string, options: Options, scope: Scope.Scope, shared: Shared) {
+    this.engineId = engineId
+    this.options = options
+    this.scope = scope
+    this.shared = shared
+  }
+
+  get log(): SagaLog["Service"] {
+    return this.shared.log
+  }
+
+  // --- calls
+
+  /** Runs the saga to its end, or joins whoever does. */
+  execute(saga: Untyped, payload: unknown, id: string, services: Services): Answer<Ended> {
+    return Effect.flatMap(this.begin(saga, payload, id, services, false), (want) => this.follow(want))
+  }
+
+  /** Makes the run durable and lets it go on in the background. */
+  start(saga: Untyped, payload: unknown, id: string, services: Services): Answer<void> {
+    return Effect.flatMap(this.begin(saga, payload, id, services, true), (want) => this.launch(want))
+  }
+
+  /** The end of a run, awaited; takes nothing over. */
+  result(saga: Untyped, id: string): Answer<Ended> {
+    return Effect.flatMap(this.prepare(saga, id), ({ compiled, id }) => this.await(compiled, id, this.deadline))
+  }
+
+  /** Asks for the run to be undone, sees to it where nobody else does, and tells how it has ended. */
+  cancel(saga: Untyped, id: string, services: Services): Answer<Ended> {
+    return Effect.flatMap(
+      this.prepare(saga, id),
+      ({ compiled, id }) =>
+        Effect.flatMap(this.unavailable(this.log.cancel(id)), (run) =>
+          run === undefined
+            ? fail(new NotFound({}))
+            : this.follow({ compiled, id, services, opening: undefined, reopen: false, isDetached: true }))
+    )
+  }
+
+  /** Goes on with a run that is parked or whose compensation has failed. */
+  resume(saga: Untyped, id: string, services: Services): Answer<Ended> {
+    return Effect.flatMap(
+      this.prepare(saga, id),
+      ({ compiled, id }) => this.follow({ compiled, id, services, opening: undefined, reopen: true, isDetached: true })
+    )
+  }
+
+  /** Takes over at most `limit` runs that nobody holds and drives them in the background; answers how many. */
+  recover(sagas: ReadonlyArray<Untyped>, limit: number, services: Services): Answer<number> {
+    return Effect.gen({ self: this }, function*() {
+      const all = new Map<string, Compiled>()
+      for (const saga of sagas) all.set(saga.name, yield* this.compile(saga))
+      const sentAt = this.shared.leases.nowMillis()
+      const histories = yield* this.unavailable(this.log.orphans({
+        sagas: [...all.keys()],
+        owner: this.nextOwner(),
+        leaseMillis: this.options.leaseMillis,
+        limit
+      }))
+      for (const history of histories) {
+        const compiled = all.get(history.run.saga)
+        if (compiled !== undefined) yield* this.adopt(compiled, history, sentAt, services)
+      }
+      return histories.length
+    })
+  }
+
+  /** How many of them it drives now. */
+  recovering = 0
+
+  // --- what a call is about
+
+  private compile(saga: Untyped): Answer<Compiled> {
+    return Effect.suspend(() => {
+      const known = this.compiled.get(saga)
+      return known !== undefined
+        ? Effect.succeed(known)
+        : Effect.tap(
+          compile(saga, this.shared.digest),
+          (compiled) => Effect.sync(() => this.compiled.set(saga, compiled))
+        )
+    })
+  }
+
+  private prepare(saga: Untyped, id: string): Answer<{ readonly compiled: Compiled; readonly id: RunId }> {
+    if (!isName(id)) {
+      return fail(
+        new SagaInvalid({ detail: "its id must be 1 to 255 printable ASCII characters, no space at either end" })
+      )
+    }
+    return Effect.flatMap(this.log.isInsideTransaction ?? Effect.succeed(false), (isInside) =>
+      isInside
+        ? fail(new InsideTransaction({}))
+        : Effect.map(this.compile(saga), (compiled) => ({ compiled, id: runId(saga.name, id) })))
+  }
+
+  private begin(
+    saga: Untyped,
+    payload: unknown,
+    id: string,
+    services: Services,
+    isDetached: boolean
+  ): Answer<Want> {
+    return Effect.gen({ self: this }, function*() {
+      const { compiled, id: run } = yield* this.prepare(saga, id)
+      const canonical = compiled.payload.canonical(payload, this.options.payloadLimitBytes)
+      const stored = compiled.payload.store(payload, this.options.payloadLimitBytes)
+      if (Result.isFailure(canonical)) return yield* fail(new PayloadInvalid({ detail: canonical.failure }))
+      if (Result.isFailure(stored)) return yield* fail(new PayloadInvalid({ detail: stored.failure }))
+      const hex = yield* this.shared.digest.digestHex(Digest.sha256, encoder.encode(canonical.success))
+      const state = initial(compiled.shape)
+      const { events } = decide(compiled.shape, state, { _tag: "Begin", isFresh: true, cancel: false })
+      const opening: Opening = {
+        fingerprint: `v1:${hex}`,
+        definition: compiled.definition,
+        payload: stored.success,
+        state: statusOf(compiled.shape, fold(compiled.shape, state, events)),
+        events
+      }
+      return { compiled, id: run, services, opening, reopen: false, isDetached }
+    })
+  }
+
+  // --- local callers
+
+  private follow(want: Want): Answer<Ended> {
+    return this.withEntry(want, (entry) => this.join(entry, want))
+  }
+
+  private launch(want: Want): Answer<void> {
+    return this.withEntry(
+      want,
+      (entry) =>
+        Effect.flatMap(
+          Deferred.await(entry.running),
+          () => entry.isRunning ? Effect.void : Effect.asVoid(Deferred.await(entry.end))
+        )
+    )
+  }
+
+  private withEntry<A>(want: Want, use: (entry: RunEntry) => Answer<A>): Answer<A> {
+    return Effect.suspend(() => {
+      const entry = this.live.get(want.id.key)
+      if (entry === undefined) {
+        const { runsMax } = this.options
+        return this.live.size < runsMax ? use(this.lead(want)) : fail(new TooManyRuns({ runsMax }))
+      }
+      const isOther = want.opening !== undefined && entry.fingerprint !== undefined &&
+        entry.fingerprint !== want.opening.fingerprint
+      if (!isOther && !want.reopen) {
+        entry.isDetached ||= want.isDetached
+        return use(entry)
+      }
+      // Which of two payloads is the other one, the answer to the claim tells.
+      if (isOther && entry.isRunning) return fail(new IdConflict({}))
+      return Effect.flatMap(
+        isOther ? Deferred.await(entry.running) : Effect.exit(Deferred.await(entry.end)),
+        () => this.withEntry(want, use)
+      )
+    })
+  }
+
+  // One waiter's interruption never stops the run while others wait; the last one's suspends it, unless it is detached.
+  private join(entry: RunEntry, want: Want): Answer<Ended> {
+    return Effect.suspend(() => {
+      entry.waiting++
+      return Effect.onExitPrimitive(Deferred.await(entry.end), () => {
+        entry.waiting--
+        if (entry.isSettled || entry.waiting > 0 || entry.isDetached || want.isDetached) return undefined
+        entry.fiber?.interruptUnsafe()
+        return Effect.asVoid(Effect.exit(Deferred.await(entry.end)))
+      })
+    })
+  }
+
+  private nextOwner(): string {
+    return `${this.engineId}.${this.claims++}`
+  }
+
+  private makeEntry(id: RunId, owner: string, fingerprint: string | undefined): RunEntry {
+    const entry = new RunEntry(id, owner, fingerprint, this.options.leaseMillis)
+    this.live.set(id.key, entry)
+    return entry
+  }
+
+  private lead(want: Want): RunEntry {
+    const entry = this.makeEntry(want.id, this.nextOwner(), want.opening?.fingerprint)
+    entry.isDetached = want.isDetached
+    this.fork(entry, want.services, this.claim(entry, want, this.deadline))
+    return entry
+  }
+
+  /** In a fiber of the layer with the caller's services; when the layer closes it is interrupted, and so suspended. */
+  private fork(entry: RunEntry, services: Services, self: Effect.Effect<Ended, SagaError, unknown>): void {
+    const fiber = Effect.runForkWith(services)(self, { uninterruptible: true })
+    entry.fiber = fiber
+    fiber.addObserver((exit) => {
+      this.shared.leases.drop(entry)
+      if (this.live.get(entry.id.key) === entry) this.live.delete(entry.id.key)
+      entry.settle(exit)
+    })
+    Fiber.runIn(fiber, this.scope)
+    if (entry.isLost) fiber.interruptUnsafe()
+  }
+
+  // --- the claim
+
+  private get deadline(): number {
+    return this.shared.leases.nowMillis() + this.options.awaitMillis
+  }
+
+  private claim(entry: RunEntry, want: Want, until: number): Effect.Effect<Ended, SagaError, unknown> {
+    const { id, opening, reopen } = want
+    const request: ClaimRequest = { ...id, owner: entry.owner, leaseMillis: entry.leaseMillis, opening, reopen }
+    const sentAt = this.shared.leases.nowMillis()
+    // A second try under the same owner: a claim whose reply was lost recognises itself.
+    const asked = Effect.catch(this.log.claim(request), () => this.log.claim(request))
+    return Effect.flatMap(
+      this.unavailable(asked),
+      (history): Effect.Effect<Ended, SagaError, unknown> => {
+        if (history === undefined) return fail(new NotFound({}))
+        const { run } = history
+        if (opening !== undefined && run.fingerprint !== opening.fingerprint) return fail(new IdConflict({}))
+        if (run.owner === entry.owner && run.leaseUntil > history.now) {
+          return this.take(entry, want.compiled, history, sentAt, reopen)
+        }
+        if (!isUnfinished(run.state)) return this.ended(want.compiled, history)
+        return this.poll(run.leaseUntil - history.now, until, () => this.claim(entry, want, until))
+      }
+    )
+  }
+
+  // Another process works on it: asked again with jitter, at the latest when its lease ends, until the deadline.
+  private poll<A, R>(
+    leaseLeftMillis: number,
+    until: number,
+    again: () => Effect.Effect<A, SagaError, R>
+  ): Effect.Effect<A, SagaError, R> {
+    const left = until - this.shared.leases.nowMillis()
+    if (left <= 0) return fail(new InFlight({ retryAfter: Duration.millis(Math.max(1, leaseLeftMillis)) }))
+    return Effect.flatMap(Random.next, (random) => {
+      const wait = Math.min(left, pollMinMillis + random * pollJitterMillis)
+      return Effect.flatMap(Effect.interruptible(Effect.sleep(Duration.millis(wait))), again)
+    })
+  }
+
+  private await(compiled: Compiled, id: RunId, until: number): Answer<Ended> {
+    return Effect.suspend(() => {
+      const entry = this.live.get(id.key)
+      if (entry !== undefined) return Deferred.await(entry.end)
+      return Effect.flatMap(this.unavailable(this.log.read(id)), (history): Answer<Ended> => {
+        if (history === undefined) return fail(new NotFound({}))
+        return isUnfinished(history.run.state)
+          ? this.poll(history.run.leaseUntil - history.now, until, () => this.await(compiled, id, until))
+          : this.ended(compiled, history)
+      })
+    })
+  }
+
+  /** What has ended is told from the log. */
+  private ended(compiled: Compiled, history: History): Answer<Ended> {
+    const events = eventsOf(history)
+    const difference = differenceOf(compiled, definitionOf(history), events)
+    const state = fold(compiled.shape, initial(compiled.shape), events)
+    if (state.parked !== undefined) {
+      return Effect.succeed({ _tag: "Parked", step: state.parked.step, reason: state.parked.reason })
+    }
+    if (difference !== undefined) return fail(new HistoryUnreadable({ detail: difference }))
+    const payload = compiled.payload.restore(history.run.payload)
+    const execution = Result.flatMap(
+      Result.mapError(payload, () => "the payload"),
+      (payload) => executionOf(compiled, state, payload)
+    )
+    if (Result.isFailure(execution)) return fail(new HistoryUnreadable({ detail: execution.failure }))
+    return execution.success === undefined
+      ? fail(new HistoryUnreadable({ detail: "its state" }))
+      : Effect.succeed(execution.success)
+  }
+
+  // --- what is ours
+
+  private adopt(compiled: Compiled, history: History, sentAt: number, services: Services): Effect.Effect<void> {
+    const { run } = history
+    const id = runId(run.saga, run.id)
+    // Someone here asks for it already.
+    if (this.live.has(id.key)) return Effect.ignore(this.log.release(run))
+    return Effect.sync(() => {
+      const entry = this.makeEntry(id, run.owner, run.fingerprint)
+      entry.isDetached = true
+      this.recovering++
+      this.fork(entry, services, this.take(entry, compiled, history, sentAt, false))
+      entry.fiber?.addObserver(() => {
+        this.recovering--
+      })
+    })
+  }
+
+  private take(
+    entry: RunEntry,
+    compiled: Compiled,
+    history: History,
+    sentAt: number,
+    reopen: boolean
+  ): Effect.Effect<Ended, SagaError, unknown> {
+    const { run } = history
+    entry.epoch = run.epoch
+    this.shared.leases.hold(entry, sentAt - Math.max(0, entry.leaseMillis - (run.leaseUntil - history.now)))
+    entry.begin()
+    const drive = Effect.gen({ self: this }, function*() {
+      const ready = yield* this.ready(entry, compiled, history, reopen)
+      if (ready._tag === "Parked") return ready
+      const runner = new Runner(this.shared, entry, compiled, ready.history, ready.results)
+      yield* runner.drive(isFresh(history))
+      if (runner.suspended !== undefined) return yield* this.suspend(entry, runner.suspended)
+      const execution = executionOf(compiled, runner.state, ready.results["payload"])
+      if (Result.isFailure(execution) || execution.success === undefined) {
+        return yield* this.suspend(entry, new Suspended({ by: "Interrupted", detail: "no end" }))
+      }
+      return execution.success
+    })
+    return Effect.tap(
+      Effect.withSpan(drive, `saga ${compiled.name}`, { attributes: { "saga.id": run.id, "saga.epoch": run.epoch } }),
+      (execution) => report(run, execution)
+    )
+  }
+
+  /** A run that cannot go on under this definition is parked under the name of what has changed. */
+  private ready(entry: RunEntry, compiled: Compiled, history: History, reopen: boolean) {
+    return Effect.gen({ self: this }, function*() {
+      const { run } = history
+      if (reopen && run.length >= this.options.entriesMax) {
+        yield* this.release(entry)
+        return yield* fail(new HistoryFull({ entriesMax: this.options.entriesMax }))
+      }
+      const difference = differenceOf(compiled, definitionOf(history), eventsOf(history))
+      const results = readResults(compiled, history)
+      if (difference !== undefined || Result.isFailure(results)) {
+        const reason = difference === undefined
+          ? `${Result.isFailure(results) ? results.failure : ""} cannot be read`
+          : `the definition has changed: ${difference}`
+        yield* this.add(entry, run.length + 1, "Parked", [{ _tag: "Parked", reason }])
+        return { _tag: "Parked" as const, step: undefined, reason }
+      }
+      const events: ReadonlyArray<Event> = [
+        ...reopen && !isUnfinished(run.state) ? [{ _tag: "Resumed" as const }] : [],
+        ...definitionOf(history) === compiled.definition
+          ? []
+          : [{ _tag: "Redefined" as const, definition: compiled.definition }]
+      ]
+      if (events.length === 0) return { _tag: "Ready" as const, history, results: results.success }
+      const state = statusOf(
+        compiled.shape,
+        fold(compiled.shape, initial(compiled.shape), [...eventsOf(history), ...events])
+      )
+      yield* this.add(entry, run.length + 1, state, events)
+      const entered = { seq: run.length + 1, epoch: run.epoch, at: history.now, state, events }
+      return {
+        _tag: "Ready" as const,
+        history: { ...history, run: { ...run, length: entered.seq, state }, entries: [...history.entries, entered] },
+        results: results.success
+      }
+    })
+  }
+
+  private add(entry: RunEntry, seq: number, state: State, events: ReadonlyArray<Event>): Answer<void> {
+    return Effect.flatMap(
+      this.unavailable(this.log.append({ ...entry.id, owner: entry.owner, epoch: entry.epoch, seq, state, events })),
+      ({ appended }) => appended ? Effect.void : fail(new Suspended({ by: "LeaseLost", detail: "" }))
+    )
+  }
+
+  private suspend(entry: RunEntry, reason: Suspended): Answer<never> {
+    return Effect.andThen(this.release(entry), fail(reason))
+  }
+
+  /** Any owner may go on at once. One that is not told waits for the lease. */
+  private release(entry: RunEntry): Effect.Effect<void> {
+    this.shared.leases.drop(entry)
+    return Effect.ignore(bounded(
+      this.log.release({ ...entry.id, owner: entry.owner, epoch: entry.epoch }),
+      releaseMillis
+    ))
+  }
+
+  /** A log in another process may hang: it is waited for one lease. */
+  private unavailable<A>(self: Effect.Effect<A, LogUnavailable>): Answer<A> {
+    const asked = this.log.isLocal === true ? self : bounded(self, this.options.leaseMillis)
+    return Effect.mapError(
+      asked,
+      (error) =>
+        new SagaError({ reason: error ?? new LogUnavailable({ operation: "answer", detail: "no answer in time" }) })
+    )
+  }
+}
+
+const encoder = new TextEncoder()
+
+const isName = Schema.is(Name)
+
+const fail = (reason: Reason): Effect.Effect<never, SagaError> => Effect.fail(new SagaError({ reason }))
+
+const eventsOf = ({ entries }: History): ReadonlyArray<Event> => entries.flatMap(({ events }) => events)
+
+/** Made by this claim: a later owner has a higher epoch than the first entry. */
+const isFresh = ({ entries, run }: History): boolean => run.length === 1 && entries[0]?.epoch === run.epoch
+
+const definitionOf = (history: History): string => {
+  const redefined = eventsOf(history).findLast((event) => event._tag === "Redefined")
+  return redefined?._tag === "Redefined" ? redefined.definition : history.run.definition
+}
+
+const ends = Metric.counter("effect_payments_sagas_total", {
+  description: "Sagas that have ended or are parked, by state",
+  incremental: true
+})
+
+const report = (run: RunId, execution: Ended): Effect.Effect<void> => {
+  const counted = Metric.update(Metric.withAttributes(ends, { saga: run.saga, state: execution._tag }), 1)
+  if (execution._tag !== "Parked" && execution._tag !== "FailedCompensation") return counted
+  return Effect.andThen(
+    counted,
+    Effect.annotateLogs(
+      Effect.logError(execution._tag === "Parked" ? "a saga is parked" : "an undo of a saga has failed"),
+      execution._tag === "Parked"
+        ? { saga: run.saga, id: run.id, step: execution.step, reason: execution.reason }
+        : { saga: run.saga, id: run.id, undos: execution.undos.filter(({ _tag }) => _tag === "Failed") }
+    )
+  )
+}

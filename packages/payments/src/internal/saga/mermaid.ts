@@ -1,0 +1,33 @@
+/**
+ * A saga as a diagram.
+ *
+ * @internal
+ */
+import type { Untyped } from "./step.ts"
+
+/** @internal */
+export const toMermaid = ({ steps }: Untyped): string => {
+  const lines = ["flowchart TD", "  start([start])"]
+  const nodes = steps.map(({ kind, name }, index) => {
+    const label = `"${escape(name)}"`
+    return `  s${index}${kind === "pivot" ? `{{${label}}}` : kind === "retriable" ? `([${label}])` : `[${label}]`}`
+  })
+  lines.push(...nodes)
+  steps.forEach((_, index) => lines.push(`  ${index === 0 ? "start" : `s${index - 1}`} --> s${index}`))
+  lines.push(`  ${steps.length === 0 ? "start" : `s${steps.length - 1}`} --> completed([completed])`)
+  const undoable = steps.flatMap(({ kind, name }, index) => kind === "compensatable" ? [{ index, name }] : [])
+  for (const { index, name } of undoable) lines.push(`  u${index}["undo ${escape(name)}"]`)
+  steps.forEach(({ kind }, index) => {
+    if (kind === "retriable") return
+    const last = undoable.findLast((undo) => undo.index <= index)
+    lines.push(`  s${index} -. fails .-> ${last === undefined ? "compensated" : `u${last.index}`}`)
+  })
+  undoable.forEach(({ index }, place) => {
+    const before = undoable[place - 1]
+    lines.push(`  u${index} --> ${before === undefined ? "compensated" : `u${before.index}`}`)
+  })
+  if (undoable.length > 0 || steps.some(({ kind }) => kind === "pivot")) lines.push("  compensated([compensated])")
+  return lines.join("\n")
+}
+
+const escape = (name: string): string => name.replaceAll("&", "#amp;").replaceAll(`"`, "#quot;")

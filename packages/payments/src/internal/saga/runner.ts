@@ -1,0 +1,336 @@
+/**
+ * Carries out what `decide` says for one run that this process holds.
+ *
+ * Obligations are finalizers of a sequential Scope, in start order, so that closing it unwinds backwards. The Scope is
+ * closed with a failure for one reason alone: a durable event says that the saga is to be undone. Whatever else ends the
+ * fiber (a shutdown, a lost lease, a log that cannot be written) closes it with an interruption, in which every
+ * finalizer does nothing, and the log is all that is left.
+ *
+ * @internal
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Result from "effect/Result"
+import * as Scope from "effect/Scope"
+import type { SagaLog } from "../../SagaLog.ts"
+import type { Digest } from "../effect/crypto.ts"
+import type { Leases } from "../stack/leases.ts"
+import { type Attempt, makeTries, runStep, type Tries, undoStep, verifyStep } from "./attempt.ts"
+import { bounded } from "./bounded.ts"
+import type { Compiled } from "./compile.ts"
+import {
+  type Command,
+  decide,
+  type Decision,
+  fold,
+  initial,
+  isObligation,
+  type SagaState,
+  type Signal,
+  statusOf
+} from "./decide.ts"
+import type { RunEntry } from "./entry.ts"
+import { Suspended } from "./errors.ts"
+import { define, resultsOf } from "./execution.ts"
+import type { AppendReply, Event, History } from "./record.ts"
+import type { LogUnavailable } from "./unavailable.ts"
+
+/** @internal What all runs of a process share. */
+export interface Shared {
+  readonly log: SagaLog["Service"]
+  readonly digest: Digest.Digest["Service"]
+  readonly leases: Leases<RunEntry>
+  readonly resultLimitBytes: number
+  /** For how long an entry is written again and again before the run is suspended. */
+  readonly logMillis: number
+}
+
+const backoffMinMillis = 20
+const backoffMaxMillis = 1000
+
+type Effect_<A> = Effect.Effect<A, Suspended, unknown>
+
+/** @internal */
+export class Runner {
+  state: SagaState
+  suspended: Suspended | undefined = undefined
+  private readonly shared: Shared
+  private readonly entry: RunEntry
+  private readonly compiled: Compiled
+  private readonly results: Record<string, unknown>
+  private readonly tries = new Map<number, Tries>()
+  private readonly doubts = new Map<number, string>()
+  private readonly intendedAt = new Map<number, number>()
+  private readonly scope = Scope.makeUnsafe("sequential")
+  private readonly registered = new Set<number>()
+  /** Steps that an earlier owner has intended: their request may have left. */
+  private readonly inherited = new Set<number>()
+  private length: number
+  private cancelRequested: boolean
+  /** What the log's clock showed at a moment of ours. */
+  private readonly logAt: number
+  private readonly monotonicAt: number
+
+  constructor(
+    shared: Shared,
+    entry: RunEntry,
+    compiled: Compiled,
+    history: History,
+    results: Record<string, unknown>
+  ) {
+    this.shared = shared
+    this.entry = entry
+    this.compiled = compiled
+    this.results = results
+    this.logAt = history.now
+    this.monotonicAt = shared.leases.nowMillis()
+    this.length = history.run.length
+    this.cancelRequested = history.run.cancelRequested
+    this.state = initial(compiled.shape)
+    for (const { at, events } of history.entries) this.apply(events, at)
+  }
+
+  private get now(): number {
+    return this.logAt + this.shared.leases.nowMillis() - this.monotonicAt
+  }
+
+  private apply(events: ReadonlyArray<Event>, at: number): void {
+    this.state = fold(this.compiled.shape, this.state, events)
+    for (const event of events) {
+      if (event._tag === "Intended") this.intendedAt.set(this.placeOf(event.step), at)
+    }
+  }
+
+  private placeOf(step: string): number {
+    return this.compiled.steps.findIndex(({ name }) => name === step)
+  }
+
+  // --- the whole
+
+  /** Runs forward or unwinds until the run has ended, is parked or is suspended. `isFresh`: nothing has started yet. */
+  drive(isFresh: boolean): Effect.Effect<void, never, unknown> {
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.gen({ self: this }, function*() {
+        yield* this.rebuild
+        if (!isFresh) this.inherit()
+        const exit = yield* Effect.exit(restore(this.forward({ _tag: "Begin", isFresh, cancel: this.cancelRequested })))
+        if (Exit.isFailure(exit)) this.suspend(exit)
+        const closing = this.suspended === undefined && Exit.isSuccess(exit) && exit.value === "Unwind"
+          ? Exit.fail("unwind")
+          : Exit.interrupt()
+        yield* Scope.close(this.scope, closing) as Effect.Effect<void, never, unknown>
+      })
+    )
+  }
+
+  /** A crash loses the Scope and not what is in it: the log has the obligations, in start order. */
+  private get rebuild(): Effect.Effect<void> {
+    const open = this.compiled.shape.flatMap((_, index) =>
+      isObligation(this.compiled.shape, this.state, index) ? [index] : []
+    )
+    return Effect.forEach(open, (step) => this.register(step), { discard: true })
+  }
+
+  private inherit(): void {
+    for (const [step, { progress }] of this.state.steps.entries()) {
+      if (progress._tag === "Intended" || progress._tag === "InDoubt") this.inherited.add(step)
+    }
+  }
+
+  private register(step: number): Effect.Effect<void> {
+    if (this.registered.has(step)) return Effect.void
+    this.registered.add(step)
+    return Scope.addFinalizerExit(this.scope, (exit) => {
+      const isUnwinding = Exit.isFailure(exit) && exit.cause.reasons.every(({ _tag }) => _tag === "Fail")
+      return isUnwinding ? this.finalize(step) as Effect.Effect<void> : Effect.void
+    })
+  }
+
+  private forward(first: Signal): Effect_<"Stop" | "Unwind"> {
+    return Effect.gen({ self: this }, function*() {
+      let signal = first
+      for (;;) {
+        const command = yield* this.settle(decide(this.compiled.shape, this.state, signal))
+        switch (command._tag) {
+          case "Run":
+            signal = yield* this.run(command.step)
+            break
+          case "Verify":
+            signal = yield* this.verify(command.step)
+            break
+          case "Undo":
+          case "Stop":
+            return "Stop"
+          case "Unwind":
+            return "Unwind"
+        }
+      }
+    })
+  }
+
+  /** One obligation, undone or passed over. Never fails; what suspends it suspends the rest too. */
+  private finalize(step: number): Effect.Effect<void, never, unknown> {
+    return Effect.suspend(() => {
+      if (this.suspended !== undefined) return Effect.void
+      return Effect.map(Effect.exit(Effect.interruptible(this.unwindOne(step))), (exit) => {
+        if (Exit.isFailure(exit)) this.suspend(exit)
+      })
+    })
+  }
+
+  private unwindOne(step: number): Effect_<void> {
+    return Effect.gen({ self: this }, function*() {
+      let signal: Signal = { _tag: "Undo", step }
+      for (;;) {
+        const command: Command = yield* this.settle(decide(this.compiled.shape, this.state, signal))
+        if (command._tag === "Verify") signal = yield* this.verify(step)
+        else if (command._tag === "Undo") signal = yield* this.undo(command)
+        else return
+      }
+    })
+  }
+
+  private suspend(exit: Exit.Failure<unknown, Suspended>): void {
+    const [reason] = exit.cause.reasons
+    this.suspended ??= reason?._tag === "Fail"
+      ? reason.error
+      : new Suspended({ by: this.entry.isLost ? "LeaseLost" : "Interrupted", detail: "" })
+  }
+
+  // --- one step
+
+  private run(step: number): Effect_<Signal> {
+    return Effect.gen({ self: this }, function*() {
+      if (this.compiled.shape[step]?.kind === "compensatable") yield* this.register(step)
+      const attempt = yield* this.attemptOf(step)
+      const end = yield* runStep(attempt)
+      if (end._tag === "Succeeded") define(this.results, attempt.step.name, end.value)
+      if (end._tag === "Unknown") this.doubts.set(step, end.detail)
+      return { ...end, step }
+    })
+  }
+
+  private verify(step: number): Effect_<Signal> {
+    return Effect.gen({ self: this }, function*() {
+      const attempt = yield* this.attemptOf(step)
+      const detail = this.doubts.get(step) ?? "interrupted"
+      const { value, verdict } = yield* verifyStep(attempt, detail)
+      const { tries } = attempt
+      if (verdict._tag === "Happened") define(this.results, attempt.step.name, value)
+      if (verdict._tag === "NeverHappened") tries.isDoubtful = false
+      if (verdict._tag === "NotSeen") tries.isDoubtful = true
+      // It will run once more. The first try of this process is free.
+      const isAgain = (verdict._tag === "NeverHappened" || verdict._tag === "NotSeen") && tries.count > 0 &&
+        this.state.cause === undefined
+      const pause = isAgain ? yield* tries.pause : 0
+      if (pause !== undefined && pause > 0) yield* Effect.sleep(Duration.millis(pause))
+      return {
+        _tag: "Verified",
+        step,
+        verdict,
+        detail,
+        isExhausted: pause === undefined,
+        cancel: this.cancelRequested
+      }
+    })
+  }
+
+  private undo(command: Command & { readonly _tag: "Undo" }): Effect_<Signal> {
+    return Effect.gen({ self: this }, function*() {
+      const { outcome, step } = command
+      const attempt = yield* this.attemptOf(step)
+      const tries = yield* makeTries(attempt.step.undoSchedule, false, 0)
+      const undo = yield* undoStep({ ...attempt, tries }, outcome, this.results[attempt.step.name])
+      return { _tag: "Undid", step, undo }
+    })
+  }
+
+  private attemptOf(step: number): Effect.Effect<Attempt> {
+    return Effect.gen({ self: this }, function*() {
+      const compiled = this.compiled.steps[step]
+      if (compiled === undefined) return yield* Effect.die(new Error("decide named a step that is not there"))
+      let tries = this.tries.get(step)
+      if (tries === undefined) {
+        tries = yield* makeTries(compiled.schedule, this.inherited.has(step), this.monotonicAt)
+        this.tries.set(step, tries)
+      }
+      const intendedAt = this.intendedAt.get(step) ?? this.now
+      return {
+        id: this.entry.id,
+        step: compiled,
+        ctx: this.results,
+        epoch: this.entry.epoch,
+        digest: this.shared.digest,
+        ageMillis: () => Math.max(0, this.now - intendedAt),
+        resultLimitBytes: this.shared.resultLimitBytes,
+        tries
+      }
+    })
+  }
+
+  // --- the log
+
+  /** Makes the events durable, then says what to do: what was asked for meanwhile may have changed it. */
+  private settle(decision: Decision): Effect_<Command> {
+    if (decision.events.length === 0) return Effect.succeed(decision.command)
+    return Effect.flatMap(this.append(decision.events), () => {
+      const { command } = decision
+      const isAsked = this.cancelRequested && command._tag === "Run"
+      return isAsked
+        ? this.settle(decide(this.compiled.shape, this.state, { _tag: "Cancel", unsent: command.step }))
+        : Effect.succeed(command)
+    })
+  }
+
+  private append(events: ReadonlyArray<Event>): Effect_<void> {
+    const next = fold(this.compiled.shape, this.state, events)
+    const request = {
+      ...this.entry.id,
+      owner: this.entry.owner,
+      epoch: this.entry.epoch,
+      seq: this.length + 1,
+      state: statusOf(this.compiled.shape, next),
+      events
+    }
+    const until = this.shared.leases.nowMillis() + this.shared.logMillis
+    return Effect.uninterruptible(Effect.flatMap(this.persist(this.shared.log.append(request), until), (reply) => {
+      if (!reply.appended) return Effect.fail(new Suspended({ by: "LeaseLost", detail: "" }))
+      this.apply(events, this.now)
+      this.length++
+      this.cancelRequested ||= reply.cancelRequested
+      return Effect.void
+    }))
+  }
+
+  /** Asks until the log answers, the lease is gone or the time is up. Every write may be sent twice. */
+  private persist(
+    write: Effect.Effect<AppendReply, LogUnavailable>,
+    until: number,
+    backoffMillis = backoffMinMillis
+  ): Effect.Effect<AppendReply, Suspended> {
+    const { leases, log } = this.shared
+    if (!leases.isLive(this.entry)) return Effect.fail(new Suspended({ by: "LeaseLost", detail: "" }))
+    const asked = log.isLocal === true ? write : bounded(write, Math.max(1, until - leases.nowMillis()))
+    return Effect.catch(asked, (error) =>
+      leases.nowMillis() >= until
+        ? Effect.fail(
+          new Suspended({ by: "LogUnavailable", detail: error === undefined ? "no answer in time" : error.detail })
+        )
+        : Effect.flatMap(
+          Effect.sleep(Duration.millis(backoffMillis)),
+          () => this.persist(write, until, Math.min(backoffMillis * 2, backoffMaxMillis))
+        ))
+  }
+}
+
+/** @internal The payload and the results so far, or what of them cannot be read. */
+export const readResults = (
+  compiled: Compiled,
+  history: History
+): Result.Result<Record<string, unknown>, string> => {
+  const payload = compiled.payload.restore(history.run.payload)
+  if (Result.isFailure(payload)) return Result.fail("the payload")
+  const state = fold(compiled.shape, initial(compiled.shape), history.entries.flatMap(({ events }) => events))
+  return Result.map(resultsOf(compiled, state, payload.success), (results) => ({ ...results }))
+}

@@ -1,0 +1,227 @@
+/**
+ * What a saga is made of: steps as data, and what the type checker knows about their order.
+ *
+ * @internal
+ */
+import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import { type Pipeable, pipeArguments } from "effect/Pipeable"
+import type * as Schedule from "effect/Schedule"
+import type * as Schema from "effect/Schema"
+import type { HasDisposition } from "../../PaymentError.ts"
+import type { Lookup } from "../../PaymentGateway.ts"
+import type { Claim } from "../stack/claim.ts"
+import type { Marker } from "../stack/markers.ts"
+import type { Kind } from "./decide.ts"
+
+/**
+ * What an undo is told about the step.
+ *
+ * - `Done`: it happened, with this result.
+ * - `InDoubt`: it may have happened. `downstreamKey` answers the key that a phase of the step was sent under (the
+ *   gateway method by default), to look for at the gateway.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Outcome<A> =
+  | { readonly _tag: "Done"; readonly result: A }
+  | {
+    readonly _tag: "InDoubt"
+    /** What left the doubt: a kind of failure, never a message. */
+    readonly cause: string
+    readonly downstreamKey: (phase: string) => Effect.Effect<string>
+  }
+
+/**
+ * What a verification found out.
+ *
+ * - `Happened`, `Refused`: the step's answer, yes or no.
+ * - `NeverHappened`: it did not happen and will not any more.
+ * - `NotSeen`: the other side has not seen it yet. It may still arrive, and may be sent again under the same key.
+ * - `StillUnknown`: nobody can tell.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Verdict<A, E> = Lookup<A, E> | { readonly _tag: "NotSeen" }
+
+/**
+ * What is known when a step is verified.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Doubt {
+  /** What left the doubt: a kind of failure, never a message. */
+  readonly cause: string
+  /** How long ago, on the log's clock, the step was intended: the earliest that a request can have left. */
+  readonly age: Duration.Duration
+  /** How long ago a request can have left at the latest. */
+  readonly silence: Duration.Duration
+}
+
+/**
+ * Finds out whether a step that may have happened did. `"rerun"` says that nobody needs to know: the step may be run
+ * again under the same key and then answers as the first time.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Verify<Ctx, A, E, R> = "rerun" | ((ctx: Ctx, doubt: Doubt) => Effect.Effect<Verdict<A, E>, unknown, R>)
+
+/** @internal */
+export interface Run<Ctx, A, E, R, RV> {
+  /** What the step answers with, and how that is stored. */
+  readonly success: Schema.Codec<A, unknown>
+  /** Runs the step. `ctx` holds the payload and what earlier steps answered, by name. */
+  readonly run: (ctx: Ctx) => Effect.Effect<A, E, R>
+  readonly verify: Verify<NoInfer<Ctx>, NoInfer<A>, NoInfer<E>, RV>
+  /** When to try again what surely did not happen. The number of tries is bounded by 100 whatever it says. */
+  readonly schedule?: Schedule.Schedule<unknown> | undefined
+  /** After it a run counts as in doubt. */
+  readonly timeout?: Duration.Input | undefined
+  /** After it a verification counts as `StillUnknown`. */
+  readonly verifyTimeout?: Duration.Input | undefined
+}
+
+/** @internal */
+export interface Fails<E> {
+  /** How a final failure is stored. */
+  readonly error: Schema.Codec<E, unknown>
+}
+
+/** @internal */
+export interface Compensates<Ctx, A, RC> {
+  /**
+   * Undoes the step. It may run again, under the same key, after a failure or a crash. Answer {@link skip} where there is
+   * nothing to undo.
+   */
+  readonly compensate: (outcome: Outcome<NoInfer<A>>, ctx: Ctx) => Effect.Effect<unknown, unknown, RC>
+  /** When to try an undo again that failed; 3 tries, 2 and 4 seconds apart, unless set. */
+  readonly undoSchedule?: Schedule.Schedule<unknown> | undefined
+  /** After it a try of the undo counts as failed. */
+  readonly undoTimeout?: Duration.Input | undefined
+  /** What becomes of the saga when nobody can tell whether the step happened: undone like one that did, or parked. */
+  readonly inDoubt?: "compensate" | "park" | undefined
+  /** Earlier steps that this one closes once it is done: their own undo is skipped, since this one's covers it. */
+  readonly closes?: ReadonlyArray<NoInfer<Exclude<keyof Ctx, "payload">>> | undefined
+}
+
+/** @internal */
+export type AnyContext = Readonly<Record<string, unknown>>
+
+/** @internal A step without its types. */
+export interface AnyStep {
+  readonly name: string
+  readonly kind: Kind
+  readonly success: Schema.Codec<unknown, unknown>
+  readonly error: Schema.Codec<unknown, unknown> | undefined
+  readonly run: (ctx: AnyContext) => Effect.Effect<unknown, unknown, unknown>
+  readonly verify: Verify<AnyContext, unknown, unknown, unknown>
+  readonly schedule: Schedule.Schedule<unknown> | undefined
+  readonly timeout: Duration.Input | undefined
+  readonly verifyTimeout: Duration.Input | undefined
+  readonly compensate: (outcome: Outcome<unknown>, ctx: AnyContext) => Effect.Effect<unknown, unknown, unknown>
+  readonly undoSchedule: Schedule.Schedule<unknown> | undefined
+  readonly undoTimeout: Duration.Input | undefined
+  readonly inDoubt: "compensate" | "park" | undefined
+  readonly closes: ReadonlyArray<string> | undefined
+}
+
+/** @internal */
+export const TypeId = "~effect-payments/Saga"
+
+/** @internal Which kinds may still follow. */
+export type Phase = "compensatable" | "retriable"
+
+/**
+ * A saga: named steps in order, as data. `Ctx` is what its steps see and answer, `E` the final failures that they
+ * declare, `R` the services they need, `P` which kinds of steps may still follow.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Saga<in out Ctx, out E, out R, out P extends Phase = Phase> extends Pipeable {
+  readonly [TypeId]: {
+    readonly _Ctx: (_: Ctx) => Ctx
+    readonly _E: (_: never) => E
+    readonly _R: (_: never) => R
+    readonly _P: (_: never) => P
+  }
+  readonly name: string
+}
+
+/**
+ * Any saga.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Any {
+  readonly [TypeId]: unknown
+  readonly name: string
+}
+
+/** @internal */
+export interface Untyped extends Any {
+  readonly payload: Schema.Codec<unknown, unknown>
+  readonly steps: ReadonlyArray<AnyStep>
+}
+
+/** @internal */
+export const makeUntyped = (
+  name: string,
+  payload: Schema.Codec<unknown, unknown>,
+  steps: ReadonlyArray<AnyStep>
+): Untyped & Pipeable => ({
+  [TypeId]: TypeId,
+  name,
+  payload,
+  steps,
+  pipe() {
+    return pipeArguments(this, arguments)
+  }
+})
+
+/** @internal The types are those of the signatures in `Saga.ts`; here they are gone. */
+export const add = (self: unknown, kind: Kind, name: string, options: unknown): never => {
+  const saga = self as Untyped
+  const step = { ...options as AnyStep, kind, name }
+  return makeUntyped(saga.name, saga.payload, [...saga.steps, step]) as never
+}
+
+// --- the order of steps, checked by the compiler
+
+/** @internal What a step gets from the saga. */
+export type Provided = Claim | Marker
+
+/** @internal */
+export type Extend<Ctx, Name extends string, A> = {
+  readonly [K in keyof Ctx | Name]: K extends keyof Ctx ? Ctx[K] : A
+}
+
+/** @internal */
+export type Fresh<Name extends string, Ctx> = Name extends keyof Ctx ? {
+    readonly [K in `this saga already has a step named ${Name}: give the step a name of its own`]: never
+  }
+  : unknown
+
+/** @internal */
+export type BeforePivot<P> = P extends "compensatable" ? unknown
+  : { readonly "a compensatable step cannot follow the pivot: make it retriable": never }
+
+/** @internal */
+export type OnePivot<P> = P extends "compensatable" ? unknown
+  : { readonly "a saga has one pivot: make this step retriable": never }
+
+/** @internal */
+export type AfterPivot<P> = P extends "retriable" ? unknown
+  : { readonly "a retriable step must follow the pivot: put the pivot before it": never }
+
+/** @internal */
+export type NoFinalError<E> = [E] extends [never] ? unknown
+  : [E] extends [HasDisposition & { readonly disposition: "NotExecuted" | "Unknown" }] ? unknown
+  : {
+    readonly "a retriable step may not fail for good: handle what is Refused, or pipe the step through Saga.park": never
+  }

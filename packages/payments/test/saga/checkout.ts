@@ -1,0 +1,99 @@
+/** The checkout that has to work: reserve, authorize, capture, ship, receipt, over a gateway that counts money. */
+import { NodeCrypto } from "@effect/platform-node"
+import { Context, Effect, Layer, Schema } from "effect"
+import { Card, Money, PaymentError, PaymentGateway, Saga, SagaLog } from "effect-payments"
+import { TestGateway } from "effect-payments/testing"
+
+export class Refusal extends Schema.TaggedError<Refusal>()("Refusal", { why: Schema.String }) {
+  readonly disposition = "Refused" as const
+}
+
+export class Unreachable extends Schema.TaggedError<Unreachable>()("Unreachable", {}) {
+  readonly disposition = "NotExecuted" as const
+}
+
+/** Services of the shop, with a hand on them. */
+export class Shop extends Context.Service<Shop, {
+  readonly calls: Array<string>
+  /** What a call of this name does first; forgotten when it fails or is interrupted. */
+  readonly plan: Map<string, Effect.Effect<void, Refusal | Unreachable>>
+  readonly call: (name: string) => Effect.Effect<void, Refusal | Unreachable>
+}>()("test/Shop") {}
+
+export const shopLayer = Layer.sync(Shop, () => {
+  const calls: Array<string> = []
+  const plan = new Map<string, Effect.Effect<void, Refusal | Unreachable>>()
+  return {
+    calls,
+    plan,
+    call: (name) =>
+      Effect.suspend(() => {
+        calls.push(name)
+        return plan.get(name) ?? Effect.void
+      })
+  }
+})
+
+const call = (name: string) => Effect.flatMap(Shop, (shop) => shop.call(name))
+const money = Money.makeUnsafe("EUR", "49.90")
+const gateway = PaymentGateway.PaymentGateway
+const Stock = Schema.Struct({ reservation: Schema.String })
+const Parcel = Schema.Struct({ parcel: Schema.String })
+export const ShopError = Schema.Union([Refusal, Unreachable])
+
+export const checkout = Saga.make("checkout", { payload: Schema.Struct({ orderId: Schema.String }) }).pipe(
+  Saga.step("reserve", {
+    success: Stock,
+    error: ShopError,
+    verify: "rerun",
+    run: ({ payload }) => Effect.as(call("reserve"), { reservation: `r-${payload.orderId}` }),
+    compensate: (outcome) => call(outcome._tag === "Done" ? `release ${outcome.result.reservation}` : "release?")
+  }),
+  Saga.step("authorize", {
+    success: PaymentGateway.Transaction,
+    error: PaymentError.PaymentError,
+    verify: Saga.verifyByLookup({ phase: "authorize" }),
+    timeout: "20 seconds",
+    run: () =>
+      Effect.flatMap(gateway, (gateway) => gateway.authorize({ token: Card.CardToken.make("tok_visa"), money })),
+    compensate: (outcome) =>
+      Effect.gen(function*() {
+        const { lookup, void: close } = yield* gateway
+        if (outcome._tag === "Done") return yield* close({ transactionId: outcome.result.id })
+        const found = yield* lookup(yield* outcome.downstreamKey("authorize"))
+        if (found._tag === "Happened") return yield* close({ transactionId: found.result.id })
+        return Saga.skip("nothing was authorized")
+      })
+  }),
+  Saga.step("capture", {
+    success: PaymentGateway.Transaction,
+    error: PaymentError.PaymentError,
+    verify: Saga.verifyByLookup({ phase: "capture" }),
+    run: ({ authorize }) => Effect.flatMap(gateway, (gateway) => gateway.capture({ transactionId: authorize.id })),
+    compensate: (outcome) =>
+      Effect.gen(function*() {
+        const { refund } = yield* gateway
+        return outcome._tag === "Done"
+          ? yield* refund({ transactionId: outcome.result.id })
+          : Saga.skip("nothing was captured")
+      }),
+    closes: ["authorize"]
+  }),
+  Saga.pivot("ship", {
+    success: Parcel,
+    error: ShopError,
+    verify: "rerun",
+    run: ({ payload }) => Effect.as(call("ship"), { parcel: `p-${payload.orderId}` })
+  }),
+  Saga.retriable("receipt", {
+    success: Schema.Void,
+    verify: "rerun",
+    run: () => call("receipt").pipe(Saga.park("the receipt is refused"))
+  })
+)
+
+/** A process: what a crash takes with it. The log, the shop and the gateway stay. */
+export const sagas = (options?: Saga.Options) =>
+  Saga.layer({ sweepEvery: false, ...options }).pipe(Layer.provide(NodeCrypto.layer))
+
+export const world = Layer.mergeAll(shopLayer, TestGateway.layer(), SagaLog.layerStoreMemory())
