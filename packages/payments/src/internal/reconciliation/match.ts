@@ -11,14 +11,18 @@ import * as accounts from "./accounts.ts"
 import { byContent, byText, closest, compare, Difference, driftMillis, makeRules, type Rules } from "./compare.ts"
 import { kinds } from "./text.ts"
 
-/** What both sides say about one id. The first record of a side stands alone, since nearly every id has but one. */
-interface Entry {
-  internal: TransactionRecord | undefined
-  gateway: TransactionRecord | undefined
-  copies: { readonly internal: Array<TransactionRecord>; readonly gateway: Array<TransactionRecord> } | undefined
+/**
+ * The records by id. Each id has a number, under which the first record of each side stands; further ones are copies,
+ * which nearly no id has. Two arrays and a map of numbers take a third of the memory of a map of objects.
+ */
+interface Records {
+  readonly numbers: Map<string, number>
+  readonly internal: Array<TransactionRecord | undefined>
+  readonly gateway: Array<TransactionRecord | undefined>
+  readonly copies: Map<number, Copies>
 }
 
-type Index = Map<string, Entry>
+type Copies = { readonly [S in Side]: Array<TransactionRecord> }
 
 interface Settlement {
   readonly rules: Rules
@@ -36,43 +40,52 @@ export const reconcile = (
   policy: Policy
 ): Report => {
   const ledger = accounts.make()
-  const index: Index = new Map()
-  for (const record of internal) take(index, ledger, "internal", record)
-  for (const record of gateway) take(index, ledger, "gateway", record)
+  const records: Records = { numbers: new Map(), internal: [], gateway: [], copies: new Map() }
+  for (const record of internal) take(records, ledger, "internal", record)
+  for (const record of gateway) take(records, ledger, "gateway", record)
   const settlement: Settlement = {
     rules: makeRules(policy),
-    isCharge: (id) => policy.knownCharges?.has(id) === true || holdsCharge(index.get(id)),
+    isCharge: (id) => policy.knownCharges?.has(id) === true || holdsCharge(records, id),
     orphanRefunds: policy.orphanRefunds ?? true,
     ledger,
     found: [],
     matched: 0,
     total: 0
   }
-  for (const [id, entry] of index) settle(settlement, id, entry)
+  for (let number = 0; number < records.internal.length; number++) settle(settlement, records, number)
   return makeReport(settlement)
 }
 
-const take = (index: Index, ledger: accounts.Ledger, side: Side, record: TransactionRecord): void => {
+const take = (records: Records, ledger: accounts.Ledger, side: Side, record: TransactionRecord): void => {
   accounts.add(ledger, side, "read", record.money)
-  const entry = index.get(record.transactionId)
-  if (entry === undefined) {
-    index.set(record.transactionId, {
-      internal: side === "internal" ? record : undefined,
-      gateway: side === "gateway" ? record : undefined,
-      copies: undefined
-    })
-  } else if (entry[side] === undefined) entry[side] = record
-  else (entry.copies ??= { internal: [], gateway: [] })[side].push(record)
+  const number = records.numbers.get(record.transactionId)
+  if (number === undefined) {
+    records.numbers.set(record.transactionId, records.internal.length)
+    records.internal.push(side === "internal" ? record : undefined)
+    records.gateway.push(side === "gateway" ? record : undefined)
+  } else if (records[side][number] === undefined) records[side][number] = record
+  else {
+    const copies = records.copies.get(number) ?? { internal: [], gateway: [] }
+    copies[side].push(record)
+    records.copies.set(number, copies)
+  }
 }
 
-const holdsCharge = (entry: Entry | undefined): boolean =>
-  entry !== undefined &&
-  (isCharge(entry.internal) || isCharge(entry.gateway) ||
-    entry.copies !== undefined && (entry.copies.internal.some(isCharge) || entry.copies.gateway.some(isCharge)))
+const holdsCharge = ({ copies, gateway, internal, numbers }: Records, id: string): boolean => {
+  const number = numbers.get(id)
+  if (number === undefined) return false
+  if (isCharge(internal[number]) || isCharge(gateway[number])) return true
+  const more = copies.get(number)
+  return more !== undefined && (more.internal.some(isCharge) || more.gateway.some(isCharge))
+}
 
 const isCharge = (record: TransactionRecord | undefined): boolean => record !== undefined && record.kind !== "refund"
 
-const settle = (settlement: Settlement, id: string, { copies, gateway, internal }: Entry): void => {
+const settle = (settlement: Settlement, records: Records, number: number): void => {
+  const internal = records.internal[number]
+  const gateway = records.gateway[number]
+  const id = (internal ?? gateway)?.transactionId ?? ""
+  const copies = records.copies.get(number)
   if (copies === undefined) return settleItem(settlement, id, internal, gateway)
   const internals = sorted(internal, copies.internal)
   const gateways = sorted(gateway, copies.gateway)
