@@ -20,15 +20,23 @@ const result = { id: "ch_3PLxq2eZvKYlo2C1", status: "captured", amount: 1999 }
 const scope = Schema.decodeSync(Idempotency.Scope)({ tenant: "shop", operation: "charge", version: 1 })
 const toKey = Schema.decodeSync(Idempotency.Key)
 
-let counter = 0
-const nextKey = (): string => `key-${process.pid}-${(counter++).toString(36).padStart(24, "0")}`
+// Keys are made beforehand: neither side is timed for it.
+const keys = Array.from(
+  { length: 80_000 },
+  (_, index) => toKey(`key-${process.pid}-${index.toString(36).padStart(24, "0")}`)
+)
+const nextKey = (): typeof Idempotency.Key.Type => {
+  const key = keys.pop()
+  if (key === undefined) throw new Error("more calls than keys")
+  return key
+}
 
 // --- effect-payments
 
-const call = (key: string) =>
+const call = (key: typeof Idempotency.Key.Type) =>
   Idempotency.idempotent(Effect.succeed(result), {
     scope,
-    key: toKey(key),
+    key,
     payload,
     payloadSchema: Payload,
     success: Result,

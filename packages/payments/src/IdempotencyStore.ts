@@ -5,6 +5,18 @@
  * answers with what is there in the same round trip. What a store must do is written down once, in the pure machine
  * that the memory store runs and the other stores are tested against; a store holds no policy.
  *
+ * It prevents that two owners work on one record: every write compares owner and fence, so that what comes late writes
+ * nothing. It does not stop an owner that has lost its record from calling a gateway; the engine and the stable
+ * downstream key do what can be done there.
+ *
+ * | bound | default | |
+ * |---|---|---|
+ * | records of the memory store | 100 000 | `capacity` |
+ * | writes that share a commit | 256 | `batchMax`, 1 to 1000 |
+ * | writes that wait for a commit | 16 384 | then `StoreUnavailable` |
+ * | records of a page | | `limit`, 1 to 1000 |
+ * | records of a sweep | | `limit`, 1 to 10 000 |
+ *
  * Read `Idempotency` next.
  *
  * @since 0.1.0
