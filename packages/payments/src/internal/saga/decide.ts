@@ -201,7 +201,7 @@ export const decide = (shape: Shape, state: SagaState, signal: Signal): Decision
     case "Begin":
       return begin(shape, state, signal)
     case "Succeeded":
-      return succeeded(shape, state, signal.step, signal.result)
+      return succeeded(shape, signal.step, signal.result)
     case "Failed":
       return failed(shape, signal.step, signal.detail, signal.error)
     case "Unknown":
@@ -211,7 +211,7 @@ export const decide = (shape: Shape, state: SagaState, signal: Signal): Decision
     case "Refuses":
       return park(shape, signal.step, signal.reason)
     case "Verified":
-      return state.cause === undefined ? verified(shape, state, signal) : found(shape, signal)
+      return state.cause === undefined ? verified(shape, signal) : found(shape, signal)
     case "Cancel":
       return cancel(shape, state, signal.unsent)
     case "Undo":
@@ -245,9 +245,8 @@ const begin = (shape: Shape, state: SagaState, signal: Signal & { readonly _tag:
 }
 
 /** The outcome of a step and the intent of the next become durable together. */
-const succeeded = (shape: Shape, state: SagaState, step: number, result: string): Decision => {
+const succeeded = (shape: Shape, step: number, result: string): Decision => {
   const event: Event = { _tag: "Succeeded", step: nameOf(shape, step), result }
-  if (state.cause !== undefined) return { events: [event], command: stop }
   const next = shape[step + 1]
   return next === undefined
     ? { events: [event], command: stop }
@@ -276,11 +275,11 @@ const doubt = (shape: Shape, step: number, detail: string): Decision => {
     : park(shape, step, `in doubt: ${detail}`)
 }
 
-const verified = (shape: Shape, state: SagaState, signal: Signal & { readonly _tag: "Verified" }): Decision => {
+const verified = (shape: Shape, signal: Signal & { readonly _tag: "Verified" }): Decision => {
   const { detail, isExhausted, step, verdict } = signal
   switch (verdict._tag) {
     case "Happened":
-      return succeeded(shape, state, step, verdict.result)
+      return succeeded(shape, step, verdict.result)
     case "Refused":
       return failed(shape, step, verdict.detail, verdict.error)
     case "NeverHappened": {
