@@ -53,6 +53,7 @@ interface State {
 interface Header {
   readonly names: ReadonlyArray<string>
   readonly positions: { readonly [C in Column]: number }
+  readonly hasExtras: boolean
 }
 
 /**
@@ -95,7 +96,11 @@ const readHeader = (row: Row): Header | Problem => {
   }
   const missing = required.filter((name) => !names.includes(name))
   if (missing.length > 0) return problem(row, 0, missing.join(", "), `missing in the header${hint(names)}`)
-  return { names, positions: positions as Header["positions"] }
+  return {
+    names,
+    positions: positions as Header["positions"],
+    hasExtras: optional.some((name) => names.includes(name))
+  }
 }
 
 const hint = (names: ReadonlyArray<string>): string => {
@@ -118,7 +123,7 @@ const problem = (row: Row, column: number, name: string | undefined, what: strin
 
 const notUtf8 = "not UTF-8"
 
-const readRow = (state: State, { names, positions }: Header, row: Row): Problem | undefined => {
+const readRow = (state: State, { hasExtras, names, positions }: Header, row: Row): Problem | undefined => {
   if (row.columns !== names.length) return wrongLength(row, names)
   if (state.records.length === state.rowsMax) {
     return problem(row, 0, undefined, `more than ${state.rowsMax} rows; --max-rows allows more`)
@@ -145,15 +150,15 @@ const readRow = (state: State, { names, positions }: Header, row: Row): Problem 
   if (status === undefined || wrongStatus !== undefined) return fail("status", wrongStatus ?? notUtf8)
   const at = instant.parse(cell("occurred_at") ?? "")
   if (typeof at === "string") return fail("occurred_at", at)
-  const extras = readExtras(cell, fail, money.success)
-  if ("what" in extras) return extras
-  state.records.push({
+  const extras = hasExtras ? readExtras(cell, fail, money.success) : undefined
+  if (extras !== undefined && "what" in extras) return extras
+  const record = {
     transactionId,
     money: money.success,
     status: word(state, status),
-    occurredAt: DateTime.makeUnsafe(at),
-    ...extras
-  })
+    occurredAt: DateTime.makeUnsafe(at)
+  }
+  state.records.push(extras === undefined ? record : { ...record, ...extras })
   return undefined
 }
 
@@ -164,18 +169,16 @@ const wrongLength = (row: Row, names: ReadonlyArray<string>): Problem => {
 
 type Extras = Pick<TransactionRecord, "fee" | "kind" | "parent">
 
-const noExtras: Extras = {}
-
 /** Cells that may be empty, and columns that may not be there. */
 const readExtras = (
   cell: (column: Column) => string | undefined,
   fail: (column: Column, what: string) => Problem,
   money: Money.Money
-): Extras | Problem => {
+): Extras | Problem | undefined => {
   const feeText = cell("fee")
   const kind = cell("kind")
   const parent = cell("parent")
-  if (feeText === "" && kind === "" && parent === "") return noExtras
+  if (feeText === "" && kind === "" && parent === "") return undefined
   if (feeText === undefined) return fail("fee", notUtf8)
   const fee = feeText === "" ? undefined : Money.parse(money.currency, feeText)
   if (fee !== undefined && Result.isFailure(fee)) return fail("fee", fee.failure.message)
