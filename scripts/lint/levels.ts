@@ -46,11 +46,12 @@ export const internals: Readonly<
   // One file for each unstable module of Effect.
   effect: { from: "values" },
   gateway: { modules: ["PaymentGateway"] },
-  idempotency: { modules: ["Idempotency", "IdempotencyStore"] },
+  idempotency: { modules: ["Idempotency", "IdempotencyStore", "Inbox"] },
   money: { modules: ["Currency", "Money", "MoneyError", "Ratio"] },
   // What every store that seals shares.
   seal: { from: "ports" },
   saga: { modules: ["Saga", "SagaLog"] },
+  signature: { modules: ["Signature", "Webhook"] },
   // What every store over SQL shares.
   sql: { from: "ports" },
   // What the type checker and the run know about the order of a stack.

@@ -1,0 +1,6 @@
+/**
+ * The toolkit behind an HTTP server: `effect-payments/http`.
+ *
+ * @since 0.1.0
+ */
+export * as WebhookRoute from "./WebhookRoute.ts"
