@@ -15,6 +15,7 @@ import {
 import { Effect, Layer, Logger, ManagedRuntime, Schema } from "effect"
 import { AuditLog, Idempotency, IdempotencyStore, Observe, PaymentError, Resilience } from "effect-payments"
 import { CircuitBreaker } from "effect/persistence"
+import { charge, ours as idempotent, powertools } from "./charge.ts"
 import { type Contender, measure } from "./measure.ts"
 import { atMost, makeReport, type Report, type Row } from "./report.ts"
 
@@ -111,6 +112,8 @@ const notes: Readonly<Record<string, string>> = {
   "cockatiel, the same four": "wrap(retry, breaker, bulkhead, timeout), cooperative",
   "four, async": "over a promise, as cockatiel",
   "Effect's CircuitBreaker.execute": "see docs/adr/0002-circuit-breaker.md",
+  "idempotent, first call": "alone, in memory; aims in the benchmark idempotency-memory",
+  "Powertools, first call": "with a map for a store",
   "whole stack, first call": "with idempotency in memory, audit entry, metric and two spans"
 }
 
@@ -125,6 +128,8 @@ export const run = async (): Promise<Report> => {
       )
     )
     const policy = cockatiel()
+    const peer = powertools({})
+    let last = 0
     const answer = async () => 1
     const loop = (call: () => Promise<unknown>): Contender => ({
       operations,
@@ -142,7 +147,11 @@ export const run = async (): Promise<Report> => {
         Object.entries<Effect.Effect<unknown, unknown, Services>>(ours).map(([name, x]) => [name, inFiber(x)])
       ),
       "Effect's CircuitBreaker.execute": inFiber(theirs.execute(instant, { key: "gateway" })),
-      "cockatiel, the same four": loop(() => policy.execute(answer))
+      "cockatiel, the same four": loop(() => policy.execute(answer)),
+      "idempotent, first call": inFiber(Effect.suspend(() => idempotent(`alone-${++last}`))),
+      "idempotent, replay": inFiber(Effect.suspend(() => idempotent("alone"))),
+      "Powertools, first call": loop(() => peer({ key: `first-${++last}`, payload: charge })),
+      "Powertools, replay": loop(() => peer({ key: "replayed", payload: charge }))
     }
     // Those that leave records behind run apart, each group with the bare Effect: what they keep makes collecting garbage
     // slower for all.
