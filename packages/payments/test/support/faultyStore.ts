@@ -36,8 +36,11 @@ export const repeat = <F extends Fault>(fault: F, times: number): ReadonlyArray<
 const lost = (operation: Operation) =>
   Effect.fail(new IdempotencyStore.StoreUnavailable({ operation, detail: "ConnectionError" }))
 
-/** `remote`: the engine is not told that the store is in this process, and so waits for it no longer than a lease. */
-export const make = (inner: Store, options: { readonly remote?: boolean } = {}): FaultyStore => {
+/**
+ * `local`: what a store in this process answers at once is asked for in that way. It meets no fault then, but is still
+ * counted and cut.
+ */
+export const make = (inner: Store, options: { readonly local?: boolean } = {}): FaultyStore => {
   const counts = new Map<Operation, number>()
   const gate = Latch.makeUnsafe(true)
   let planned: Plan = {}
@@ -73,6 +76,23 @@ export const make = (inner: Store, options: { readonly remote?: boolean } = {}):
     }
   }
 
+  const count = (operation: Operation): void => {
+    counts.set(operation, (counts.get(operation) ?? 0) + 1)
+  }
+
+  const counted = (local: NonNullable<Store["local"]>): NonNullable<Store["local"]> => ({
+    claim: (request) => {
+      if (isCut) return new IdempotencyStore.StoreUnavailable({ operation: "claim", detail: "ConnectionError" })
+      count("claim")
+      return local.claim(request)
+    },
+    complete: (request) => {
+      if (isCut) return false
+      count("complete")
+      return local.complete(request)
+    }
+  })
+
   const wrap = <A>(
     operation: Operation,
     self: Effect.Effect<A, IdempotencyStore.StoreUnavailable>,
@@ -80,7 +100,7 @@ export const make = (inner: Store, options: { readonly remote?: boolean } = {}):
   ): Effect.Effect<A, IdempotencyStore.StoreUnavailable> =>
     Effect.suspend(() => {
       if (isCut) return whenCut === undefined ? lost(operation) : Effect.succeed(whenCut)
-      counts.set(operation, (counts.get(operation) ?? 0) + 1)
+      count(operation)
       return gate.await.pipe(
         Effect.andThen(Effect.suspend(() => meet(operation, self))),
         Effect.tap(gate.await)
@@ -98,8 +118,7 @@ export const make = (inner: Store, options: { readonly remote?: boolean } = {}):
       list: (request) => wrap("list", inner.list(request)),
       evict: (id, options) => wrap("evict", inner.evict(id, options)),
       sweep: (options) => wrap("sweep", inner.sweep(options)),
-      // Plain functions meet no fault: the way that calls take over a store in memory as it is.
-      ...inner.local !== undefined && options.remote === false ? { local: inner.local } : {},
+      ...inner.local !== undefined && options.local === true ? { local: counted(inner.local) } : {},
       ...inner.transactions === undefined ? {} : { transactions: inner.transactions }
     },
     plan: (plan) => {

@@ -194,6 +194,10 @@ const concludeTransaction = (
   )
 }
 
+const lostLease = Exit.fail(
+  new IdempotencyError({ reason: new StoreUnavailable({ operation: "renew", detail: "the lease was lost" }) })
+)
+
 // Rows and record are committed together, so the record tells: what can still be freed was not committed, and what has
 // been freed cannot be any more.
 const concludeCommit = (
@@ -203,9 +207,9 @@ const concludeCommit = (
   rolledBack: Exit.Exit<never, unknown>
 ): Effect.Effect<void> =>
   Effect.flatMap(free(shared, entry, call), (freed) => {
-    if (freed && !entry.isCancelled) return Effect.sync(() => shared.settle(entry, rolledBack, "executed"))
     // Whoever waited has gone; one that joined meanwhile starts over.
-    if (freed) return Effect.sync(() => shared.abandon(entry))
+    if (freed && entry.isCancelled) return Effect.sync(() => shared.abandon(entry))
+    if (freed) return Effect.sync(() => shared.settle(entry, entry.isLost ? lostLease : rolledBack, "executed"))
     const inspected = askBounded(shared.store.inspect(entry.id), { operation: "inspect", millis: inspectMillis })
     return Effect.flatMap(Effect.exit(inspected), (exit) => {
       const record = Exit.isSuccess(exit) ? exit.value.record : undefined

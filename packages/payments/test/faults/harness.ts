@@ -1,0 +1,257 @@
+/** Several processes over one store in one test: each with an engine, a clock and a faulty connection of its own. */
+import { SqliteClient } from "@effect-payments/sqlite"
+import { NodeCrypto } from "@effect/platform-node"
+import { it } from "@effect/vitest"
+import { Clock, Context, Duration, Effect, Exit, Latch, Layer, Result, Schema, Scope } from "effect"
+import { Card, Idempotency, IdempotencyStore, Money, PaymentError, PaymentGateway } from "effect-payments"
+import { TestGateway } from "effect-payments/testing"
+import type { Digest, SecureRandom } from "effect/crypto"
+import { SqlClient } from "effect/sql"
+import { TestClock } from "effect/testing"
+import { createHash } from "node:crypto"
+import { codecOf } from "../../src/internal/idempotency/canonical.ts"
+import { recordId } from "../../src/internal/idempotency/record.ts"
+import { shiftTime } from "../idempotency/shiftTime.ts"
+import * as FaultyStore from "../support/faultyStore.ts"
+
+/** A store under test, and how time passes for it. */
+export class Backing extends Context.Service<Backing, {
+  /** Lets time pass for the store alone. */
+  readonly shift: (duration: Duration.Input) => Effect.Effect<void>
+  /** How far it may get ahead of the processes. */
+  readonly stepMillis: number
+}>()("test/Backing") {}
+
+export type StoreServices =
+  | IdempotencyStore.IdempotencyStore
+  | Backing
+  | Digest.Digest
+  | SecureRandom.SecureRandom
+
+export interface Backend<R = never> {
+  readonly name: "memory" | "SQLite"
+  readonly layer: Layer.Layer<StoreServices | R, unknown>
+}
+
+/** Its clock is the TestClock, which passes for all. */
+export const memory: Backend = {
+  name: "memory",
+  layer: Layer.mergeAll(
+    IdempotencyStore.layerStoreMemory(),
+    Layer.succeed(Backing, { shift: () => Effect.void, stepMillis: Number.POSITIVE_INFINITY }),
+    NodeCrypto.layer
+  )
+}
+
+const backingSql = Layer.effect(
+  Backing,
+  Effect.map(SqlClient.SqlClient, (sql) => ({
+    shift: (duration) => Effect.orDie(Effect.provideService(shiftTime(duration), SqlClient.SqlClient, sql)),
+    stepMillis: 1000
+  }))
+)
+
+/** Its clock is the database's: time passes by moving what is stored into the past. */
+export const sqlite: Backend<SqlClient.SqlClient> = {
+  name: "SQLite",
+  layer: Layer.mergeAll(IdempotencyStore.layerStoreSql(), backingSql, NodeCrypto.layer).pipe(
+    Layer.provideMerge(SqliteClient.layer({ filename: ":memory:" }))
+  )
+}
+
+/** Lets all fibers and callbacks that are ready run. */
+export const quiesce: Effect.Effect<void> = Effect.promise(async () => {
+  for (let turn = 0; turn < 4; turn++) await new Promise((resolve) => setImmediate(resolve))
+})
+
+/** Lets time pass for store and processes alike, in steps, so that leases are renewed on the way. */
+export const advance = (duration: Duration.Input): Effect.Effect<void, never, Backing> =>
+  Effect.gen(function*() {
+    const { shift, stepMillis } = yield* Backing
+    yield* quiesce
+    for (let left = Duration.toMillis(Duration.fromInputUnsafe(duration)); left > 0; left -= stepMillis) {
+      const step = Duration.millis(Math.min(left, stepMillis))
+      yield* shift(step)
+      yield* TestClock.adjust(step)
+      yield* quiesce
+    }
+  })
+
+/** The same in one leap, for when nothing runs. */
+export const leap = (duration: Duration.Input): Effect.Effect<void, never, Backing> =>
+  Effect.gen(function*() {
+    const { shift } = yield* Backing
+    yield* quiesce
+    yield* shift(duration)
+    yield* TestClock.adjust(duration)
+    yield* quiesce
+  })
+
+export interface Process extends Omit<FaultyStore.FaultyStore, "store"> {
+  /** Runs an effect in this process. */
+  readonly run: <A, E, R>(
+    self: Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E, Exclude<R, Idempotency.Idempotency>>
+  /** What the engine still works on: records, and leases that it renews. */
+  readonly left: () => { readonly live: number; readonly held: number }
+  /** Ends at once: nothing is saved, nothing is said. */
+  readonly crash: Effect.Effect<void>
+  /** Ends in an orderly way: the layer closes. */
+  readonly close: Effect.Effect<void>
+}
+
+export interface ProcessOptions {
+  /** A store in memory is asked for without a wait, and meets no faults then. */
+  readonly local?: boolean
+  /** How wrong the clock of this process is. */
+  readonly skew?: Duration.Input
+}
+
+const skewed = (clock: Clock.Clock, skewMillis: number, gate: Latch.Latch): Clock.Clock => ({
+  currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe() + skewMillis,
+  currentTimeMillis: Effect.sync(() => clock.currentTimeMillisUnsafe() + skewMillis),
+  currentTimeNanosUnsafe: () => clock.currentTimeNanosUnsafe() + BigInt(skewMillis) * 1_000_000n,
+  currentTimeNanos: Effect.sync(() => clock.currentTimeNanosUnsafe() + BigInt(skewMillis) * 1_000_000n),
+  monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe() + BigInt(skewMillis) * 1_000_000n,
+  monotonicTimeNanos: Effect.sync(() => clock.monotonicTimeNanosUnsafe() + BigInt(skewMillis) * 1_000_000n),
+  sleep: (duration) => Effect.andThen(clock.sleep(duration), gate.await)
+})
+
+/** A process over the store of the test; it ends with the scope. */
+export const makeProcess = Effect.fnUntraced(function*(options: ProcessOptions = {}) {
+  const faulty = FaultyStore.make(yield* IdempotencyStore.IdempotencyStore, options)
+  const gate = Latch.makeUnsafe(true)
+  const clock = skewed(
+    yield* Clock.Clock,
+    options.skew === undefined ? 0 : Duration.toMillis(Duration.fromInputUnsafe(options.skew)),
+    gate
+  )
+  const scope = yield* Scope.make()
+  const close = Effect.suspend(() => {
+    faulty.thaw()
+    gate.openUnsafe()
+    return Scope.close(scope, Exit.void)
+  })
+  yield* Effect.addFinalizer(() => close)
+  const context = yield* Layer.buildWithScope(Idempotency.layer({ sweepEvery: false }), scope).pipe(
+    Effect.provideService(IdempotencyStore.IdempotencyStore, faulty.store),
+    Effect.provideService(Clock.Clock, clock)
+  )
+  const engine = Context.get(context, Idempotency.Idempotency)
+  const process: Process = {
+    ...faulty,
+    // The parts of the engine that a leak would show in.
+    left: () => {
+      const { leases, live } = engine as unknown as {
+        readonly live: Map<unknown, unknown>
+        readonly leases: { readonly held: Set<unknown> }
+      }
+      return { live: live.size, held: leases.held.size }
+    },
+    run: (self) =>
+      self.pipe(
+        Effect.provideService(Idempotency.Idempotency, engine),
+        Effect.provideService(Clock.Clock, clock)
+      ) as never,
+    freeze: () => {
+      faulty.freeze()
+      gate.closeUnsafe()
+    },
+    thaw: () => {
+      faulty.thaw()
+      gate.openUnsafe()
+    },
+    crash: Effect.suspend(() => {
+      faulty.cut()
+      return close
+    }),
+    close
+  }
+  return process
+})
+
+export type Services = StoreServices | TestGateway.TestGateway | PaymentGateway.PaymentGateway | Scope.Scope
+
+/** A test over a store that is new, with a gateway that counts. */
+export const tester =
+  <R = never>(backend: Backend<R>) =>
+  (name: string, self: Effect.Effect<unknown, unknown, Services | R>, options?: TestGateway.Options): void => {
+    it.effect(name, () => self.pipe(Effect.provide(Layer.merge(backend.layer, TestGateway.layer(options)))))
+  }
+
+/** Starts an effect and goes on when all that is ready has run. */
+export const begin = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.tap(Effect.forkChild(self), quiesce)
+
+// --- what runs
+
+export const scope = Idempotency.Scope.make({ tenant: "acme", operation: "charge", version: 1 })
+export const key = Idempotency.Key.make("key-1")
+export const usd = (amount: string) => Money.makeUnsafe("USD", amount)
+export const Payload = Schema.Struct({ order: Schema.String, money: Money.Money })
+export const payload = { order: "A", money: usd("10.00") }
+const token = Card.CardToken.make("tok_visa")
+
+type Overrides = Partial<
+  Omit<
+    Idempotency.Options<
+      typeof Payload.Type,
+      PaymentGateway.Transaction,
+      PaymentError.PaymentError,
+      PaymentGateway.PaymentGateway
+    >,
+    "error" | "payloadSchema" | "success" | "transactional"
+  >
+>
+
+export const options = {
+  scope,
+  key,
+  payload,
+  payloadSchema: Payload,
+  success: PaymentGateway.Transaction,
+  error: PaymentError.PaymentError
+} as const
+
+export const authorize = (money: Money.Money = payload.money) =>
+  Effect.flatMap(
+    PaymentGateway.PaymentGateway,
+    (gateway) => gateway.authorize({ token, money, capture: true })
+  )
+
+/** A charge, looked up at the gateway when its end is not known. */
+export const charge = (overrides: Overrides = {}) =>
+  authorize(overrides.payload?.money).pipe(
+    Idempotency.idempotent({ ...options, resolve: Idempotency.resolveByLookup(), ...overrides })
+  )
+
+/** The word for an answer: the id of the transaction, or the tag of the reason. */
+export const wordOf = (exit: Exit.Exit<{ readonly id: string }, unknown>): string =>
+  Exit.match(exit, {
+    onSuccess: ({ id }) => id,
+    onFailure: (cause) =>
+      cause.reasons.map((reason) => reason._tag === "Fail" ? tagOf(reason.error) : reason._tag).join()
+  })
+
+export const tagOf = (error: unknown): string =>
+  error instanceof PaymentError.PaymentError || error instanceof Idempotency.IdempotencyError
+    ? error.reason._tag
+    : String(error)
+
+/** How an effect ended, in a word. */
+export const word = <E, R>(self: Effect.Effect<{ readonly id: string }, E, R>) => Effect.map(Effect.exit(self), wordOf)
+
+export const inspect = Effect.fnUntraced(function*(name: Idempotency.Key = key, at: Idempotency.Scope = scope) {
+  const store = yield* IdempotencyStore.IdempotencyStore
+  const { record } = yield* store.inspect(recordId(at, name))
+  return record
+})
+
+export const stateOf = (name: Idempotency.Key = key, at: Idempotency.Scope = scope) =>
+  Effect.map(inspect(name, at), (record) => record?.state)
+
+/** The fingerprint of a payload. */
+export const fingerprintOf = (given: typeof Payload.Type) =>
+  Effect.sync(() => {
+    const text = Result.getOrThrow(codecOf(Payload).canonical(given, 262_144))
+    return `v1:${createHash("sha256").update(text).digest("hex")}`
+  })
