@@ -377,6 +377,29 @@ describe("Reconciliation.isConserved", () => {
     )
   })
 
+  it("sums exactly, beyond what a number can hold and at any scale", () => {
+    const minors = [
+      9_007_199_254_740_991n,
+      1n,
+      1n,
+      -9_007_199_254_740_992n,
+      10n ** 33n,
+      -(10n ** 32n),
+      9_007_199_254_740_993n
+    ]
+    const records = minors.map((minor, i) => record(`tx_${i}`, { money: Money.fromMinorUnits("USD", minor) }))
+    const fine = BigDecimal.make(12_345n, 4)
+    const odd = [1, 2].map((i) => record(`odd_${i}`, { money: { currency: "USD", amount: Money.Amount.make(fine) } }))
+    const { accounts } = Reconciliation.reconcile([...records, ...odd], records)
+    const total = BigDecimal.make(minors.reduce((sum, minor) => sum + minor, 0n), 2)
+    for (const { matched, read, reported, side } of accounts) {
+      const apart = side === "internal" ? BigDecimal.sum(fine, fine) : BigDecimal.make(0n, 0)
+      assert.isTrue(BigDecimal.equals(matched.sum.amount, total), side)
+      assert.isTrue(BigDecimal.equals(reported.sum.amount, apart), side)
+      assert.isTrue(BigDecimal.equals(read.sum.amount, BigDecimal.sum(total, apart)), side)
+    }
+  })
+
   it("notices a record and a cent that are lost", () => {
     const broken = (change: Partial<Reconciliation.Tally>): Report => ({
       ...report,
