@@ -29,9 +29,11 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
 import type { Redis } from "./internal/effect/redis.ts"
 import type { Migrator, SqlClient, SqlError } from "./internal/sql/client.ts"
 import type { VelocityError } from "./internal/velocity/errors.ts"
+import * as event from "./internal/velocity/event.ts"
 import * as memory from "./internal/velocity/memory.ts"
 import * as redis from "./internal/velocity/redis.ts"
 import * as schema from "./internal/velocity/schema.ts"
@@ -80,6 +82,31 @@ export interface Measure {
   readonly distinct: number
   readonly isLowerBound: boolean
 }
+
+/**
+ * Says whether an observation is within its bounds, before any store is asked.
+ *
+ * **When to use**
+ *
+ * Where observations of several parties go into one call of `record`, which refuses all of them for one that is wrong.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import { Result } from "effect"
+ * import { Velocity } from "effect-payments"
+ *
+ * const checked = Velocity.check({ series: "user_hourly", key: "", window: "1 hour", attempt: "p_1" })
+ *
+ * Result.getOrThrow(Result.flip(checked)).message
+ * // => "velocity: key must be 1 to 255 characters, none of them a control character"
+ * ```
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const check = (observation: Observation): Result.Result<Observation, VelocityError> =>
+  Result.map(event.toEvent(observation), () => observation)
 
 /**
  * The port.
