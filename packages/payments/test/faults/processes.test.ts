@@ -91,13 +91,13 @@ layer(layerSim(), { excludeTestServices: true, timeout: "60 seconds" })(
   "fault matrix, processes over one SQLite file",
   (it) => {
     it.effect(
-      "row 2: four processes of 250 callers each are one charge for each of 50 keys",
+      "row 2: four processes of 250 callers each are one charge for each of 30 keys",
       () =>
         Effect.gen(function*() {
           const sim = yield* GatewaySim
           yield* Effect.orDie(sim.reset)
           const filename = yield* database
-          const keys = Array.from({ length: 50 }, (_, index) => `key-${index}`)
+          const keys = Array.from({ length: 30 }, (_, index) => `key-${index}`)
           const workers = yield* Effect.forEach([1, 2, 3, 4], (seed) => worker(filename, { keys, callers: 250, seed }))
           const answers = yield* Effect.forEach(workers, ({ answers }) => answers, { concurrency: "unbounded" })
           for (const key of keys) {
