@@ -36,6 +36,7 @@ import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import type { Digest, SecureRandom } from "./internal/effect/crypto.ts"
 import { Skip } from "./internal/saga/attempt.ts"
@@ -46,7 +47,13 @@ import { ParkRequested } from "./internal/saga/failure.ts"
 import * as mermaid from "./internal/saga/mermaid.ts"
 import * as steps from "./internal/saga/step.ts"
 import { GatewayCallMustBeInsideIdempotent } from "./internal/stack/claim.ts"
-import { dispositionOf, type HasDisposition, type PaymentError } from "./PaymentError.ts"
+import {
+  dispositionOf,
+  GatewayTimeout,
+  type HasDisposition,
+  make as makeError,
+  type PaymentError
+} from "./PaymentError.ts"
 import * as PaymentGateway from "./PaymentGateway.ts"
 import type { Run, SagaLog, State } from "./SagaLog.ts"
 
@@ -56,6 +63,8 @@ export type Saga<Ctx, E, R, P extends steps.Phase = steps.Phase> = steps.Saga<Ct
 export type Any = steps.Any
 /** @category models @since 0.1.0 */
 export type Outcome<A> = steps.Outcome<A>
+/** @category models @since 0.1.0 */
+export type InDoubt = steps.InDoubt
 /** @category models @since 0.1.0 */
 export type Verdict<A, E> = steps.Verdict<A, E>
 /** @category models @since 0.1.0 */
@@ -251,7 +260,7 @@ export const verifyByLookup = (options: {
   PaymentError,
   PaymentGateway.PaymentGateway | GatewayCallMustBeInsideIdempotent
 > => {
-  const settle = Duration.fromInputUnsafe(options.settle ?? "5 minutes")
+  const settle = settleOf(options.settle)
   return Effect.fnUntraced(function*(_ctx: unknown, { age, silence }: Doubt) {
     const gateway = yield* PaymentGateway.PaymentGateway
     const claim = yield* GatewayCallMustBeInsideIdempotent
@@ -263,6 +272,56 @@ export const verifyByLookup = (options: {
       : PaymentGateway.stillUnknown
   })
 }
+
+const settleOf = (settle: Duration.Input | undefined): Duration.Duration =>
+  Duration.fromInputUnsafe(settle ?? "5 minutes")
+
+/**
+ * The transaction that a `compensate` has to undo: the step's result, or what the gateway has under its key when the
+ * step is in doubt. None: there is none and there will be none.
+ *
+ * **Details**
+ *
+ * Fails with `GatewayTimeout` while nobody can tell, so that the undo is tried again and is not recorded as done. A key
+ * that the gateway does not know is believed only after `settle` (5 minutes) without a request: give a step whose gateway
+ * is slow an `undoSchedule` that lasts longer than that, or let {@link resume} finish it.
+ *
+ * **Example** (the undo of an authorization)
+ *
+ * ```ts
+ * import { Effect, Option } from "effect"
+ * import { PaymentGateway, Saga } from "effect-payments"
+ *
+ * const close = (outcome: Saga.Outcome<PaymentGateway.Transaction>) =>
+ *   Effect.gen(function*() {
+ *     const gateway = yield* PaymentGateway.PaymentGateway
+ *     const authorized = yield* Saga.transactionOf(outcome, { phase: "authorize" })
+ *     return Option.isNone(authorized)
+ *       ? Saga.skip("nothing was authorized")
+ *       : yield* gateway.void({ transactionId: authorized.value.id })
+ *   })
+ * ```
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export const transactionOf = (
+  outcome: Outcome<PaymentGateway.Transaction>,
+  options: {
+    readonly phase: "authorize" | "capture" | "void" | "refund" | (string & {})
+    readonly settle?: Duration.Input | undefined
+  }
+): Effect.Effect<Option.Option<PaymentGateway.Transaction>, PaymentError, PaymentGateway.PaymentGateway> =>
+  outcome._tag === "Done"
+    ? Effect.succeedSome(outcome.result)
+    : Effect.gen(function*() {
+      const gateway = yield* PaymentGateway.PaymentGateway
+      const found = yield* gateway.lookup(yield* outcome.downstreamKey(options.phase))
+      const isSettled = Duration.isGreaterThanOrEqualTo(outcome.silence, settleOf(options.settle))
+      if (found._tag === "Happened") return Option.some(found.result)
+      if (found._tag === "Refused" || (found._tag === "NeverHappened" && isSettled)) return Option.none()
+      return yield* makeError(new GatewayTimeout({}))
+    })
 
 // --- running
 

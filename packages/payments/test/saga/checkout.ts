@@ -1,6 +1,6 @@
 /** The checkout that has to work: reserve, authorize, capture, ship, receipt, over a gateway that counts money. */
 import { NodeCrypto } from "@effect/platform-node"
-import { Context, Effect, Layer, Schema } from "effect"
+import { Context, Effect, Layer, Option, Schema } from "effect"
 import { Card, Money, PaymentError, PaymentGateway, Saga, SagaLog } from "effect-payments"
 import { TestGateway } from "effect-payments/testing"
 
@@ -58,11 +58,10 @@ export const checkout = Saga.make("checkout", { payload: Schema.Struct({ orderId
       Effect.flatMap(gateway, (gateway) => gateway.authorize({ token: Card.CardToken.make("tok_visa"), money })),
     compensate: (outcome) =>
       Effect.gen(function*() {
-        const { lookup, void: close } = yield* gateway
-        if (outcome._tag === "Done") return yield* close({ transactionId: outcome.result.id })
-        const found = yield* lookup(yield* outcome.downstreamKey("authorize"))
-        if (found._tag === "Happened") return yield* close({ transactionId: found.result.id })
-        return Saga.skip("nothing was authorized")
+        const authorized = yield* Saga.transactionOf(outcome, { phase: "authorize" })
+        return Option.isNone(authorized)
+          ? Saga.skip("nothing was authorized")
+          : yield* (yield* gateway).void({ transactionId: authorized.value.id })
       })
   }),
   Saga.step("capture", {
@@ -72,10 +71,10 @@ export const checkout = Saga.make("checkout", { payload: Schema.Struct({ orderId
     run: ({ authorize }) => Effect.flatMap(gateway, (gateway) => gateway.capture({ transactionId: authorize.id })),
     compensate: (outcome) =>
       Effect.gen(function*() {
-        const { refund } = yield* gateway
-        return outcome._tag === "Done"
-          ? yield* refund({ transactionId: outcome.result.id })
-          : Saga.skip("nothing was captured")
+        const captured = yield* Saga.transactionOf(outcome, { phase: "capture" })
+        return Option.isNone(captured)
+          ? Saga.skip("nothing was captured")
+          : yield* (yield* gateway).refund({ transactionId: captured.value.id })
       }),
     closes: ["authorize"]
   }),

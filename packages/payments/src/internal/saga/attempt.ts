@@ -20,7 +20,7 @@ import { type CompiledStep, triesMax, verifySchedule } from "./compile.ts"
 import type { Undo, UndoOutcome, Verdict } from "./decide.ts"
 import { kindOf, read } from "./failure.ts"
 import type { RunId } from "./record.ts"
-import type { AnyContext, Outcome, Verdict as TypedVerdict } from "./step.ts"
+import type { AnyContext, Doubt, Outcome, Verdict as TypedVerdict } from "./step.ts"
 
 /** @internal What an attempt belongs to. */
 export interface Attempt {
@@ -31,6 +31,8 @@ export interface Attempt {
   readonly digest: Digest.Digest["Service"]
   /** How long ago the step was intended. */
   readonly ageMillis: () => number
+  /** How long ago a request of the step can have left at the latest. */
+  readonly silenceMillis: () => number
   readonly resultLimitBytes: number
   readonly tries: Tries
 }
@@ -196,11 +198,7 @@ export const verifyStep = Effect.fnUntraced(
     const tries = yield* makeTries(verifySchedule, false, 0)
     for (;;) {
       tries.count++
-      const doubt = {
-        cause,
-        age: Duration.millis(attempt.ageMillis()),
-        silence: Duration.millis(Math.max(0, (yield* monotonic) - attempt.tries.endedAt))
-      }
+      const doubt = doubtOf(attempt, cause)
       const asked = provide(call(() => verify(attempt.ctx, doubt)), claimOf(attempt, "run"))
       const exit = yield* Effect.exit(within(asked, attempt.step.verifyMillis))
       const finding = Exit.isSuccess(exit) && exit.value !== late
@@ -213,6 +211,12 @@ export const verifyStep = Effect.fnUntraced(
     }
   }
 )
+
+const doubtOf = (attempt: Attempt, cause: string): Doubt => ({
+  cause,
+  age: Duration.millis(attempt.ageMillis()),
+  silence: Duration.millis(attempt.silenceMillis())
+})
 
 const findingOf = (attempt: Attempt, verdict: TypedVerdict<unknown, unknown>): Finding => {
   switch (verdict._tag) {
@@ -249,11 +253,9 @@ export class Skip {
 export const undoStep = Effect.fnUntraced(
   function*(attempt: Attempt, outcome: UndoOutcome, result: unknown): Effect.fn.Return<Undo, never, unknown> {
     const { ctx, step, tries } = attempt
-    const told: Outcome<unknown> = outcome._tag === "Done"
-      ? { _tag: "Done", result }
-      : { _tag: "InDoubt", cause: outcome.detail, downstreamKey: claimOf(attempt, "run").downstreamKey }
     for (;;) {
       tries.count++
+      const told = toldOf(attempt, outcome, result)
       const undone = provide(call(() => step.step.compensate(told, ctx)), claimOf(attempt, "undo"))
       const exit = yield* Effect.exit(within(undone, step.undoMillis))
       if (Exit.isSuccess(exit) && exit.value !== late) {
@@ -270,3 +272,10 @@ export const undoStep = Effect.fnUntraced(
     }
   }
 )
+
+const toldOf = (attempt: Attempt, outcome: UndoOutcome, result: unknown): Outcome<unknown> => {
+  if (outcome._tag === "Done") return { _tag: "Done", result }
+  const claim = claimOf(attempt, "run")
+  const downstreamKey = (phase: string) => claim.downstreamKey(phase)
+  return { _tag: "InDoubt", ...doubtOf(attempt, outcome.detail), downstreamKey }
+}

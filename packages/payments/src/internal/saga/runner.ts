@@ -62,6 +62,7 @@ export class Runner {
   private readonly tries = new Map<number, Tries>()
   private readonly doubts = new Map<number, string>()
   private readonly intendedAt = new Map<number, number>()
+  private readonly doubtedAt = new Map<number, number>()
   private readonly scope = Scope.makeUnsafe("sequential")
   private readonly registered = new Set<number>()
   /** Steps that an earlier owner has intended: their request may have left. */
@@ -99,6 +100,7 @@ export class Runner {
     this.state = fold(this.compiled.shape, this.state, events)
     for (const event of events) {
       if (event._tag === "Intended") this.intendedAt.set(this.placeOf(event.step), at)
+      if (event._tag === "Doubted") this.doubtedAt.set(this.placeOf(event.step), at)
     }
   }
 
@@ -110,18 +112,18 @@ export class Runner {
 
   /** Runs forward or unwinds until the run has ended, is parked or is suspended. `isFresh`: nothing has started yet. */
   drive(isFresh: boolean): Effect.Effect<void, never, unknown> {
-    return Effect.uninterruptibleMask((restore) =>
-      Effect.gen({ self: this }, function*() {
-        yield* this.rebuild
-        if (!isFresh) this.inherit()
-        const exit = yield* Effect.exit(restore(this.forward({ _tag: "Begin", isFresh, cancel: this.cancelRequested })))
-        if (Exit.isFailure(exit)) this.suspend(exit)
-        const closing = this.suspended === undefined && Exit.isSuccess(exit) && exit.value === "Unwind"
-          ? Exit.fail("unwind")
-          : Exit.interrupt()
-        yield* Scope.close(this.scope, closing) as Effect.Effect<void, never, unknown>
-      })
-    )
+    return Effect.uninterruptible(Effect.gen({ self: this }, function*() {
+      yield* this.rebuild
+      if (!isFresh) this.inherit()
+      // The fiber cannot be interrupted but for the steps: what is on its way to the log gets there.
+      const forward = Effect.interruptible(this.forward({ _tag: "Begin", isFresh, cancel: this.cancelRequested }))
+      const exit = yield* Effect.exit(forward)
+      if (Exit.isFailure(exit)) this.suspend(exit)
+      const closing = this.suspended === undefined && Exit.isSuccess(exit) && exit.value === "Unwind"
+        ? Exit.fail("unwind")
+        : Exit.interrupt()
+      yield* Scope.close(this.scope, closing) as Effect.Effect<void, never, unknown>
+    }))
   }
 
   /** A crash loses the Scope and not what is in it: the log has the obligations, in start order. */
@@ -256,6 +258,9 @@ export class Runner {
         this.tries.set(step, tries)
       }
       const intendedAt = this.intendedAt.get(step) ?? this.now
+      // Nothing leaves any more once the doubt is written down.
+      const doubtedAt = this.doubtedAt.get(step) ?? Number.POSITIVE_INFINITY
+      const { endedAt } = tries
       return {
         id: this.entry.id,
         step: compiled,
@@ -263,6 +268,7 @@ export class Runner {
         epoch: this.entry.epoch,
         digest: this.shared.digest,
         ageMillis: () => Math.max(0, this.now - intendedAt),
+        silenceMillis: () => Math.max(0, this.shared.leases.nowMillis() - endedAt, this.now - doubtedAt),
         resultLimitBytes: this.shared.resultLimitBytes,
         tries
       }

@@ -26,12 +26,18 @@ import type { Kind } from "./decide.ts"
  */
 export type Outcome<A> =
   | { readonly _tag: "Done"; readonly result: A }
-  | {
-    readonly _tag: "InDoubt"
-    /** What left the doubt: a kind of failure, never a message. */
-    readonly cause: string
-    readonly downstreamKey: (phase: string) => Effect.Effect<string>
-  }
+  | InDoubt
+
+/**
+ * A step that may have happened, or may still.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface InDoubt extends Doubt {
+  readonly _tag: "InDoubt"
+  readonly downstreamKey: (phase: string) => Effect.Effect<string>
+}
 
 /**
  * What a verification found out.
@@ -47,7 +53,7 @@ export type Outcome<A> =
 export type Verdict<A, E> = Lookup<A, E> | { readonly _tag: "NotSeen" }
 
 /**
- * What is known when a step is verified.
+ * What is known of a step of which nobody knows whether it happened.
  *
  * @category models
  * @since 0.1.0
