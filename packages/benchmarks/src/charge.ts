@@ -5,7 +5,7 @@ import {
   IdempotencyItemNotFoundError,
   makeIdempotent
 } from "@aws-lambda-powertools/idempotency"
-import { BasePersistenceLayer, IdempotencyRecord } from "@aws-lambda-powertools/idempotency/persistence"
+import { BasePersistenceLayer, type IdempotencyRecord } from "@aws-lambda-powertools/idempotency/persistence"
 import { Effect, Schema } from "effect"
 import { Idempotency, PaymentError } from "effect-payments"
 

@@ -117,6 +117,39 @@ const notes: Readonly<Record<string, string>> = {
   "whole stack, first call": "with idempotency in memory, audit entry, metric and two spans"
 }
 
+const contenders = (
+  runtime: ManagedRuntime.ManagedRuntime<Services, unknown>,
+  ours: Effect.Success<typeof stages>,
+  theirs: CircuitBreaker.CircuitBreaker
+): Readonly<Record<string, Contender>> => {
+  const policy = cockatiel()
+  const peer = powertools({})
+  let last = 0
+  const answer = async () => 1
+  const loop = (call: () => Promise<unknown>): Contender => ({
+    operations,
+    run: async () => {
+      for (let i = 0; i < operations; i++) await call()
+    }
+  })
+  const inFiber = (operation: Effect.Effect<unknown, unknown, Services>): Contender => ({
+    operations,
+    run: () => runtime.runPromise(repeat(operation))
+  })
+  return {
+    "plain await": loop(answer),
+    ...Object.fromEntries(
+      Object.entries<Effect.Effect<unknown, unknown, Services>>(ours).map(([name, x]) => [name, inFiber(x)])
+    ),
+    "Effect's CircuitBreaker.execute": inFiber(theirs.execute(instant, { key: "gateway" })),
+    "cockatiel, the same four": loop(() => policy.execute(answer)),
+    "idempotent, first call": inFiber(Effect.suspend(() => idempotent(`alone-${++last}`))),
+    "idempotent, replay": inFiber(Effect.suspend(() => idempotent("alone"))),
+    "Powertools, first call": loop(() => peer({ key: `first-${++last}`, payload: charge })),
+    "Powertools, replay": loop(() => peer({ key: "replayed", payload: charge }))
+  }
+}
+
 export const run = async (): Promise<Report> => {
   const runtime = ManagedRuntime.make(layer)
   try {
@@ -127,32 +160,7 @@ export const run = async (): Promise<Report> => {
         Effect.provide(CircuitBreaker.layerStoreMemory())
       )
     )
-    const policy = cockatiel()
-    const peer = powertools({})
-    let last = 0
-    const answer = async () => 1
-    const loop = (call: () => Promise<unknown>): Contender => ({
-      operations,
-      run: async () => {
-        for (let i = 0; i < operations; i++) await call()
-      }
-    })
-    const inFiber = (operation: Effect.Effect<unknown, unknown, Services>): Contender => ({
-      operations,
-      run: () => runtime.runPromise(repeat(operation))
-    })
-    const all: Readonly<Record<string, Contender>> = {
-      "plain await": loop(answer),
-      ...Object.fromEntries(
-        Object.entries<Effect.Effect<unknown, unknown, Services>>(ours).map(([name, x]) => [name, inFiber(x)])
-      ),
-      "Effect's CircuitBreaker.execute": inFiber(theirs.execute(instant, { key: "gateway" })),
-      "cockatiel, the same four": loop(() => policy.execute(answer)),
-      "idempotent, first call": inFiber(Effect.suspend(() => idempotent(`alone-${++last}`))),
-      "idempotent, replay": inFiber(Effect.suspend(() => idempotent("alone"))),
-      "Powertools, first call": loop(() => peer({ key: `first-${++last}`, payload: charge })),
-      "Powertools, replay": loop(() => peer({ key: "replayed", payload: charge }))
-    }
+    const all = contenders(runtime, ours, theirs)
     // Those that leave records behind run apart, each group with the bare Effect: what they keep makes collecting garbage
     // slower for all.
     const keeps = (name: string) => name.includes("first call") || name.includes("replay") || name.startsWith("log")
