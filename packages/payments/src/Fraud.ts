@@ -789,7 +789,7 @@ export const make = <const Rules extends ReadonlyArray<Rule<any>>>(
   const { name = "default", reviewThreshold = 50, version = 1 } = options
   const impls = options.rules as ReadonlyArray<unknown> as ReadonlyArray<RuleImpl>
   const budgetMillis = timeoutMillisOf(options.budget ?? "1 second")
-  const set: engine.Rules = { name, version, reviewThreshold, budgetMillis, rules: impls }
+  const set: engine.Rules = { name, version, reviewThreshold, budgetMillis, rules: impls, counters: new Map() }
   const faults = [...setFaults(set), ...impls.flatMap(({ faults }) => faults), ...nameFaults(impls)]
   return faults.length === 0
     ? Result.succeed(set as unknown as RuleSet<Requirements<Rules>>)

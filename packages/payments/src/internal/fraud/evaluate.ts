@@ -24,7 +24,10 @@ export interface Rules {
   readonly reviewThreshold: number
   readonly budgetMillis: number
   readonly rules: ReadonlyArray<Rule>
+  readonly counters: observe.Counters
 }
+
+const none: Answer = Option.none()
 
 type AnyFiber = Fiber.Fiber<unknown, unknown>
 type VelocityJudge = Judge & { readonly _tag: "Velocity" }
@@ -57,7 +60,7 @@ class Evaluation {
   private endedBy: string | undefined = undefined
   /** The log lines of the rules that failed. */
   private failures: Effect.Effect<void> | undefined = undefined
-  private readonly modes = new Map<Rule, Mode | CannotJudge>()
+  private modes: Map<Rule, Mode | CannotJudge> | undefined = undefined
   private deadline = Number.NaN
   private counting: Fiber.Fiber<ReadonlyArray<Velocity.Measure>, unknown> | undefined = undefined
   private counted: ReadonlyMap<Rule, Option.Option<number> | CannotJudge> | undefined = undefined
@@ -100,7 +103,7 @@ class Evaluation {
 
   finish(): Effect.Effect<Assessment> {
     const assessment = this.assess()
-    observe.countDecision(this.fiber, assessment.ruleSet, assessment.decision)
+    observe.countDecision(this.rules.counters, this.fiber, assessment.ruleSet, assessment.decision)
     return this.failures === undefined ? Effect.succeed(assessment) : Effect.as(this.failures, assessment)
   }
 
@@ -135,10 +138,11 @@ class Evaluation {
   private modeOf(rule: Rule): Mode | CannotJudge {
     if (typeof rule.mode !== "function") return rule.mode
     // Asked once for each payment: a flag for a share of them may draw lots.
-    const known = this.modes.get(rule)
+    const modes = this.modes ??= new Map()
+    const known = modes.get(rule)
     if (known !== undefined) return known
     const mode = chooseMode(rule.mode, this.context)
-    this.modes.set(rule, mode)
+    modes.set(rule, mode)
     return mode
   }
 
@@ -160,22 +164,23 @@ class Evaluation {
   }
 
   private note(rule: Rule, isShadow: boolean, answer: Answer): void {
-    if (answer instanceof CannotJudge) return this.noteFailure(rule, isShadow, answer)
-    if (!Option.isOption(answer)) return this.noteFailure(rule, isShadow, new CannotJudge("VerdictInvalid"))
-    if (answer._tag === "None") {
+    // Effect has one `none`, and it is what nearly all rules answer: asked for first, by identity.
+    if (answer === none || (Option.isOption(answer) && Option.isNone(answer))) {
       this.results.push(isShadow ? rule.passedInShadow : rule.passed)
       return
     }
+    if (answer instanceof CannotJudge) return this.noteFailure(rule, isShadow, answer)
+    if (!Option.isOption(answer)) return this.noteFailure(rule, isShadow, new CannotJudge("VerdictInvalid"))
     const verdict = read(answer.value)
     if (verdict === undefined) return this.noteFailure(rule, isShadow, new CannotJudge("VerdictInvalid"))
-    observe.countRule(this.fiber, rule.name, isShadow ? "hitInShadow" : "hit")
+    observe.countRule(rule.counters, this.fiber, rule.name, isShadow ? "hitInShadow" : "hit")
     this.results.push({ _tag: "Hit", rule: rule.name, version: rule.version, shadow: isShadow, verdict })
     if (!isShadow) this.apply(rule, verdict)
   }
 
   private noteFailure(rule: Rule, isShadow: boolean, { failure }: CannotJudge): void {
     const policy = rule.onFailure
-    const logged = observe.failed(this.fiber, rule.name, failure)
+    const logged = observe.failed(rule.counters, this.fiber, rule.name, failure)
     this.failures = this.failures === undefined ? logged : Effect.andThen(this.failures, logged)
     this.results.push({ _tag: "Failed", rule: rule.name, version: rule.version, shadow: isShadow, failure, policy })
     if (isShadow || policy === "open") return

@@ -9,45 +9,45 @@ import * as Metric from "effect/Metric"
 import type { Decision, Failure } from "../../Fraud.ts"
 
 type AnyFiber = Fiber.Fiber<unknown, unknown>
+type Counter = Metric.Metric<number, unknown>
 
-const decisions = Metric.counter("effect_payments_fraud_decisions_total", {
-  description: "Decisions on payments by set of rules",
-  incremental: true
-})
-
-const answers = Metric.counter("effect_payments_fraud_rules_total", {
-  description: "Rules that hit or failed",
-  incremental: true
-})
+/** @internal Counters of one rule or set by what is counted, looked up once. */
+export type Counters = Map<string, Counter>
 
 // Names come from code and are few; past the bound they are counted together.
 const seriesMax = 2_000
 
-const makeSeries = (metric: Metric.Metric<number, unknown>, labels: readonly [string, string]) => {
-  const series = new Map<string, Metric.Metric<number, unknown>>()
-  return (fiber: AnyFiber, name: string, answer: string): void => {
+// A counter that is made with its attributes knows its series; one that is given them later looks it up on each update.
+const makeSeries = (id: string, description: string, labels: readonly [name: string, answer: string]) => {
+  const series = new Map<string, Counter>()
+  const find = (name: string, answer: string): Counter => {
     const shown = series.has(`${answer} ${name}`) || series.size < seriesMax ? name : "other"
-    const key = `${answer} ${shown}`
-    const counter = series.get(key) ?? Metric.withAttributes(metric, { [labels[0]]: shown, [labels[1]]: answer })
-    series.set(key, counter)
+    const attributes = { [labels[0]]: shown, [labels[1]]: answer }
+    const counter = series.get(`${answer} ${shown}`) ??
+      Metric.counter(id, { description, attributes, incremental: true })
+    series.set(`${answer} ${shown}`, counter)
+    return counter
+  }
+  return (counters: Counters, fiber: AnyFiber, name: string, answer: string): void => {
+    let counter = counters.get(answer)
+    if (counter === undefined) counters.set(answer, counter = find(name, answer))
     counter.updateUnsafe(1, fiber.context)
   }
 }
 
 /** @internal */
-export const countDecision: (fiber: AnyFiber, ruleSet: string, decision: Decision) => void = makeSeries(decisions, [
-  "rule_set",
-  "decision"
-])
+export const countDecision: (counters: Counters, fiber: AnyFiber, ruleSet: string, decision: Decision) => void =
+  makeSeries("effect_payments_fraud_decisions_total", "Decisions on payments by set of rules", ["rule_set", "decision"])
 
 /** @internal */
-export const countRule: (fiber: AnyFiber, rule: string, answer: string) => void = makeSeries(answers, [
-  "rule",
-  "answer"
-])
+export const countRule: (counters: Counters, fiber: AnyFiber, rule: string, answer: string) => void = makeSeries(
+  "effect_payments_fraud_rules_total",
+  "Rules that hit or failed",
+  ["rule", "answer"]
+)
 
 /** @internal A rule that fails is never silent: counted, and logged without the cause, which may hold what it was about. */
-export const failed = (fiber: AnyFiber, rule: string, failure: Failure): Effect.Effect<void> => {
-  countRule(fiber, rule, failure)
+export const failed = (counters: Counters, fiber: AnyFiber, rule: string, failure: Failure): Effect.Effect<void> => {
+  countRule(counters, fiber, rule, failure)
   return Effect.annotateLogs(Effect.logWarning("a fraud rule failed"), { rule, failure })
 }

@@ -17,6 +17,7 @@ import type {
   Verdict
 } from "../../Fraud.ts"
 import type { Measure, Observation } from "../../Velocity.ts"
+import type { Counters } from "./observe.ts"
 
 /** @internal A rule that cannot say anything about a payment. It fails, and its policy decides. */
 export class CannotJudge {
@@ -64,6 +65,7 @@ export class Rule {
   readonly passed: RuleResult
   readonly passedInShadow: RuleResult
   readonly off: RuleResult
+  readonly counters: Counters = new Map()
 
   constructor(options: RuleOptions, judge: Judge, faults: ReadonlyArray<Fault> = []) {
     const { mode = "on", name, onFailure = "review", version = 1 } = options
