@@ -659,7 +659,7 @@ describe("cancelling", () => {
 
 describe("a log", () => {
   /** The log, until it is down. */
-  const flaky = Effect.map(SagaLog.SagaLog, ({ isLocal: _, ...log }) => {
+  const flaky = Effect.map(SagaLog.SagaLog, (log) => {
     const state = { down: false, hangs: false, renews: true }
     const or = <A>(self: Effect.Effect<A, SagaLog.LogUnavailable>) =>
       Effect.suspend(() =>
@@ -669,8 +669,13 @@ describe("a log", () => {
           ? Effect.fail(new SagaLog.LogUnavailable({ operation: "append", detail: "down" }))
           : self
       )
+    const { cancel, list, orphans, read, sweep } = log
     const service: SagaLog.SagaLog["Service"] = {
-      ...log,
+      cancel,
+      list,
+      orphans,
+      read,
+      sweep,
       claim: (request) => or(log.claim(request)),
       append: (request) => or(log.append(request)),
       release: (request) => or(log.release(request)),

@@ -1,10 +1,12 @@
 import { PgClient } from "@effect/sql-pg"
-import { inject } from "@effect/vitest"
+import { inject, it } from "@effect/vitest"
 import { Effect, Layer, Redacted } from "effect"
 import { SagaLog } from "effect-payments"
 import { SqlClient } from "effect/sql"
 import { logContract } from "../saga/logContract.ts"
+import { clockLog, Commands, compare } from "../saga/logModel.ts"
 import { shiftLog } from "../saga/shiftLog.ts"
+import { sqlContract } from "../saga/sqlContract.ts"
 
 const url = Redacted.make(inject("postgres"))
 
@@ -12,16 +14,29 @@ const client = (schema: string) =>
   PgClient.layer({ url, maxConnections: 4, startupParameters: { search_path: schema } })
 
 let schemas = 0
-/** A client on a schema of its own, gone with the scope. */
-const database = Layer.unwrap(Effect.gen(function*() {
+/** A schema of its own, gone with the scope. */
+const database = Effect.gen(function*() {
   const schema = `saga_${process.pid}_${schemas++}`
   const run = (text: string) =>
     Effect.flatMap(SqlClient.SqlClient, (sql) => sql.unsafe(text)).pipe(Effect.provide(client("public")), Effect.orDie)
   yield* Effect.acquireRelease(run(`CREATE SCHEMA ${schema}`), () => run(`DROP SCHEMA ${schema} CASCADE`))
-  return client(schema)
-}))
+  return () => client(schema)
+})
 
-logContract("postgres", SagaLog.layerStoreSql().pipe(Layer.provideMerge(database)), {
+const clientOnSchema = Layer.unwrap(Effect.map(database, (client) => client()))
+
+logContract("postgres", SagaLog.layerStoreSql().pipe(Layer.provideMerge(clientOnSchema)), {
   live: true,
   advance: shiftLog
+})
+
+sqlContract("postgres", { commitsBesideTransaction: true, database })
+
+it.layer(clockLog.pipe(Layer.provide(clientOnSchema)), { excludeTestServices: true })("the Postgres log", (it) => {
+  it.effect.prop(
+    "does what the pure functions say",
+    [Commands],
+    ([commands]) => compare(commands),
+    { arbitrary: { runs: 60 } }
+  )
 })

@@ -154,6 +154,16 @@ export const logContract = <R>(
         assert.deepStrictEqual(taken.entries.map(({ epoch }) => epoch), [run.epoch, run.epoch])
       }))
 
+    it.effect("shows who wrote the first entry, so that a run taken over is not taken for a new one", () =>
+      Effect.gen(function*() {
+        const { entries, log, mine, request, run } = yield* begun()
+        yield* log.release(mine)
+        const taken = yield* claim(log, rival(request))
+        assert.isAbove(taken.run.epoch, run.epoch)
+        assert.deepStrictEqual(taken.entries, entries)
+        assert.deepStrictEqual((yield* log.read(request))?.entries, entries)
+      }))
+
     it.effect("leaves a lapsed run with another fingerprint alone", () =>
       Effect.gen(function*() {
         const { log, request, run } = yield* begun()

@@ -141,16 +141,17 @@ const claim = (database: Database, request: ClaimRequest, looks = 1): Effect.Eff
 }
 
 const historyOf = (database: Database, operation: string, row: Row): Effect.Effect<History, Failure> => {
-  const run_ = decodeRun(row)
+  const found = decodeRun(row)
   const now = timeOf(row)
-  if (run_ === undefined || Number.isNaN(now)) return unreadable(operation)
-  const only = run_.length === 1 ? tailOf(row, run_) : undefined
+  if (found === undefined || Number.isNaN(now)) return unreadable(operation)
+  // Whoever takes a run over has a later epoch than the time at which it was made.
+  const only = found.length === 1 && found.epoch === found.createdAt ? tailOf(row, found) : undefined
   return only === undefined
     ? Effect.flatMap(
-      entriesOf(database, [run_]),
-      ([entries]) => entries === undefined ? unreadable(operation) : Effect.succeed({ run: run_, entries, now })
+      entriesOf(database, [found]),
+      ([entries]) => entries === undefined ? unreadable(operation) : Effect.succeed({ run: found, entries, now })
     )
-    : Effect.succeed({ run: run_, entries: [only], now })
+    : Effect.succeed({ run: found, entries: [only], now })
 }
 
 /** The entries of each run up to the length that it was seen with; undefined where one is missing or none of ours. */
