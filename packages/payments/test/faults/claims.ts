@@ -14,6 +14,7 @@ import {
   key,
   leap,
   makeProcess,
+  nextMillisecond,
   options,
   type Payload,
   scope,
@@ -614,6 +615,7 @@ export const clocks = (backend: Backend): void => {
         fences.push((yield* inspect())?.fence ?? 0)
         assert.strictEqual(yield* process.run(Idempotency.evict({ scope, key })), "Evicted")
         yield* leap("1 second")
+        yield* nextMillisecond
       }
       assert.isTrue(fences.every((fence, index) => index === 0 || fence > (fences[index - 1] ?? 0)), fences.join())
     })

@@ -64,6 +64,11 @@ export const quiesce: Effect.Effect<void> = Effect.promise(async () => {
   for (let turn = 0; turn < 4; turn++) await new Promise((resolve) => setImmediate(resolve))
 })
 
+/** Waits for the next millisecond of the real clock, which is a database's. */
+export const nextMillisecond: Effect.Effect<void> = Effect.promise(async () => {
+  for (const now = Date.now(); Date.now() === now;) await new Promise((resolve) => setImmediate(resolve))
+})
+
 /** Lets time pass for store and processes alike, in steps, so that leases are renewed on the way. */
 export const advance = (duration: Duration.Input): Effect.Effect<void, never, Backing> =>
   Effect.gen(function*() {
@@ -117,12 +122,32 @@ const skewed = (clock: Clock.Clock, skewMillis: number, gate: Latch.Latch): Cloc
   sleep: (duration) => Effect.andThen(clock.sleep(duration), gate.await)
 })
 
+/** What goes on around the process that a fiber belongs to: time, also while the process stands still. */
+const Around = Context.Reference<{ readonly clock: Clock.Clock; readonly gate: Latch.Latch } | undefined>(
+  "test/Around",
+  {
+    defaultValue: () => undefined
+  }
+)
+
+/** What a process waits for outside of itself: it takes its time there, and its answer is seen when the process is awake. */
+const outside = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.flatMap(
+    Around,
+    (around) =>
+      around === undefined ? self : Effect.exit(Effect.provideService(self, Clock.Clock, around.clock)).pipe(
+        Effect.tap(around.gate.await),
+        Effect.flatten
+      )
+  )
+
 /** A process over the store of the test; it ends with the scope. */
 export const makeProcess = Effect.fnUntraced(function*(options: ProcessOptions = {}) {
   const faulty = FaultyStore.make(yield* IdempotencyStore.IdempotencyStore, options)
   const gate = Latch.makeUnsafe(true)
+  const around = { clock: yield* Clock.Clock, gate }
   const clock = skewed(
-    yield* Clock.Clock,
+    around.clock,
     options.skew === undefined ? 0 : Duration.toMillis(Duration.fromInputUnsafe(options.skew)),
     gate
   )
@@ -151,7 +176,8 @@ export const makeProcess = Effect.fnUntraced(function*(options: ProcessOptions =
     run: (self) =>
       self.pipe(
         Effect.provideService(Idempotency.Idempotency, engine),
-        Effect.provideService(Clock.Clock, clock)
+        Effect.provideService(Clock.Clock, clock),
+        Effect.provideService(Around, around)
       ) as never,
     freeze: () => {
       faulty.freeze()
@@ -215,7 +241,7 @@ export const options = {
 export const authorize = (money: Money.Money = payload.money) =>
   Effect.flatMap(
     PaymentGateway.PaymentGateway,
-    (gateway) => gateway.authorize({ token, money, capture: true })
+    (gateway) => outside(gateway.authorize({ token, money, capture: true }))
   )
 
 /** A charge, looked up at the gateway when its end is not known. */

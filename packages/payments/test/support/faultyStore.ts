@@ -48,6 +48,8 @@ export const make = (inner: Store, options: { readonly local?: boolean } = {}): 
   let isCut = false
 
   const next = (operation: Operation): Fault | undefined => {
+    // A store in this process loses nothing.
+    if (options.local === true) return undefined
     const plan = planned[operation]
     const position = positions.get(operation) ?? 0
     positions.set(operation, position + 1)
