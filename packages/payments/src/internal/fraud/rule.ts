@@ -96,11 +96,9 @@ export const isName = (name: string): boolean => /^[\x21-\x7e](?:[\x20-\x7e]{0,6
 /** @internal */
 export const nameExpected = "1 to 64 printable ASCII characters, no space at either end"
 
-/** @internal */
-export const scoreMax = 1_000
+const scoreMax = 1_000
 
-/** @internal */
-export const reasonMax = 255
+const reasonMax = 255
 
 /** @internal */
 export const isScore = (score: number): boolean => Number.isInteger(score) && Math.abs(score) <= scoreMax

@@ -44,37 +44,30 @@ export interface Event extends CounterId {
   readonly eventsMax: number
 }
 
-/** @internal */
-export const observationsMax = 100
+const observationsMax = 100
 
-/** @internal */
-export const eventsMaxDefault = 100
+const eventsMaxDefault = 100
 
-/** @internal */
-export const eventsMaxLimit = 1_000
+const eventsMaxLimit = 1_000
 
-/** @internal So that the sum of as many as are kept is exact also in the doubles of Redis: 1000 times this is below 2^53. */
-export const amountMax = 9_000_000_000_000n
+// So that the sum of as many as are kept is exact also in the doubles of Redis: 1000 times this is below 2^53.
+const amountMax = 9_000_000_000_000n
 
-/** @internal */
-export const windowExpected = "a duration from 1 second to 366 days"
+const windowExpected = "a duration from 1 second to 366 days"
 
-/** @internal Undefined for anything that is no window. */
-export const windowMillisOf = (input: Duration.Input): number | undefined => {
+// Undefined for anything that is no window.
+const windowMillisOf = (input: Duration.Input): number | undefined => {
   const duration = Duration.fromInput(input)
   if (duration._tag === "None") return undefined
   const millis = Math.ceil(Duration.toMillis(duration.value))
   return millis >= 1_000 && millis <= 366 * 24 * 60 * 60 * 1_000 ? millis : undefined
 }
 
-/** @internal */
-export const isSeries = (text: string): boolean => /^[\x21-\x7e](?:[\x20-\x7e]{0,98}[\x21-\x7e])?$/.test(text)
+const isSeries = (text: string): boolean => /^[\x21-\x7e](?:[\x20-\x7e]{0,98}[\x21-\x7e])?$/.test(text)
 
-/** @internal */
-export const seriesExpected = "1 to 100 printable ASCII characters, no space at either end"
+const seriesExpected = "1 to 100 printable ASCII characters, no space at either end"
 
-/** @internal */
-export const textExpected = "1 to 255 characters, none of them a control character"
+const textExpected = "1 to 255 characters, none of them a control character"
 
 const isText = (text: string): boolean => /^[^\p{Cc}\p{Cs}]{1,255}$/u.test(text)
 
