@@ -30,9 +30,9 @@ describe("the corpus", () => {
   })
 
   it("leaves JSON that can be parsed", () => {
-    for (const { text } of rows) {
-      if (text?.startsWith("{") === true) assert.doesNotThrow(() => JSON.parse(Redaction.scrub(text)) as unknown, text)
-    }
+    const texts = rows.flatMap(({ text }) => text?.startsWith("{") === true ? [text] : [])
+    assert.isNotEmpty(texts)
+    for (const text of texts) assert.doesNotThrow(() => JSON.parse(Redaction.scrub(text)) as unknown, text)
   })
 
   it.each(Object.keys(shapes))("shows no card number in a value of the shape %s", (shape) => {

@@ -13,7 +13,7 @@ export interface LogContractOptions<R> {
   readonly advance: (duration: Duration.Input) => Effect.Effect<unknown, unknown, R>
 }
 
-export const lease = 30_000
+const lease = 30_000
 let counter = 0
 const fresh = (prefix: string) => `${prefix}${(counter++).toString(36)}`
 

@@ -3,4 +3,4 @@
  *
  * @internal
  */
-export { type Codec, codecOf, type Fault } from "../stack/canonical.ts"
+export { type Codec, codecOf } from "../stack/canonical.ts"

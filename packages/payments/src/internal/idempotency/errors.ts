@@ -90,7 +90,7 @@ export class ResultInvalid extends Schema.TaggedError<ResultInvalid>()("ResultIn
 }
 
 /** @internal */
-export const Reason = Schema.Union([
+const Reason = Schema.Union([
   KeyConflict,
   InFlight,
   OutcomeUnknown,

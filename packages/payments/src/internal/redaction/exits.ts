@@ -29,7 +29,7 @@ const guard = <A extends object>(exit: A): A => {
 const textMax = 65_536
 
 /** @internal A text stays a text, an error an error. */
-export const scrubAny = (value: unknown): unknown => {
+const scrubAny = (value: unknown): unknown => {
   if (typeof value === "string") return scrubUpTo(value, textMax)
   return value instanceof Error ? scrubError(value) : scrubValue(value)
 }

@@ -166,7 +166,7 @@ const linesIn = (text: string, from: number, to: number): number => {
 }
 
 /** @internal */
-export const kindOf = (mark: string): Kind =>
+const kindOf = (mark: string): Kind =>
   mark.includes("PAN") ? "pan" : mark.includes("CVV") ? "cvv" : mark.includes("TRACK") ? "track" : "pinBlock"
 
 // --- where to cut

@@ -9,6 +9,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import type * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
@@ -91,8 +92,21 @@ const provide = (self: Effect.Effect<unknown, unknown, unknown>, claim: Operatio
 
 const late = Symbol()
 
+/** An effect that ends without waiting costs no timer. */
 const within = (self: Effect.Effect<unknown, unknown, unknown>, millis: number) =>
-  Effect.timeoutOrElse(self, { duration: Duration.millis(millis), orElse: () => Effect.succeed(late) })
+  Effect.suspend(() => {
+    let child: Fiber.Fiber<unknown, unknown> | undefined
+    return Effect.onExitPrimitive(
+      Effect.withFiber((fiber) => {
+        child = Effect.runForkWith(fiber.context as Context.Context<unknown>)(self)
+        return child.pollUnsafe() ?? Effect.timeoutOrElse(Fiber.join(child), {
+          duration: Duration.millis(millis),
+          orElse: () => Effect.succeed(late)
+        })
+      }),
+      () => child === undefined || child.pollUnsafe() !== undefined ? undefined : Fiber.interrupt(child)
+    )
+  })
 
 // A step is a function of the user's: what it throws is a defect like any other.
 const call = (f: () => Effect.Effect<unknown, unknown, unknown>) => Effect.suspend(f)

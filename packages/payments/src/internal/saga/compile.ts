@@ -39,7 +39,7 @@ export interface Compiled {
 }
 
 /** @internal */
-export const stepsMax = 100
+const stepsMax = 100
 
 /** @internal Whatever a schedule says. */
 export const triesMax = 100

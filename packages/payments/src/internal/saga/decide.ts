@@ -117,7 +117,7 @@ export const initial = (shape: Shape): SagaState => ({
 // --- the fold
 
 /** @internal An event about a step that the shape does not have changes nothing. */
-export const evolve = (shape: Shape, state: SagaState, event: Event): SagaState => {
+const evolve = (shape: Shape, state: SagaState, event: Event): SagaState => {
   const at = (update: (step: StepState) => Partial<StepState>, rest: Partial<SagaState> = {}): SagaState => ({
     ...state,
     ...rest,

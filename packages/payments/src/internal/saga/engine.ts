@@ -435,7 +435,12 @@ export class Engine {
       return execution.success
     })
     return Effect.tap(
-      Effect.withSpan(drive, `saga ${compiled.name}`, { attributes: { "saga.id": run.id, "saga.epoch": run.epoch } }),
+      Effect.withSpan(
+        drive,
+        `saga ${compiled.name}`,
+        { attributes: { "saga.id": run.id, "saga.epoch": run.epoch } },
+        { captureStackTrace: false }
+      ),
       (execution) => report(run, execution)
     )
   }
@@ -530,8 +535,20 @@ const ends = Metric.counter("effect_payments_sagas_total", {
   incremental: true
 })
 
+// Sagas are few and named in code; past the bound they are counted together.
+const sagasMax = 1000
+const counters = new Map<string, Metric.Metric<number, unknown>>()
+
+const counterOf = (saga: string, state: string): Metric.Metric<number, unknown> => {
+  const name = counters.has(`${state} ${saga}`) || counters.size < sagasMax ? saga : "other"
+  const key = `${state} ${name}`
+  const counter = counters.get(key) ?? Metric.withAttributes(ends, { saga: name, state })
+  counters.set(key, counter)
+  return counter
+}
+
 const report = (run: RunId, execution: Ended): Effect.Effect<void> => {
-  const counted = Metric.update(Metric.withAttributes(ends, { saga: run.saga, state: execution._tag }), 1)
+  const counted = Metric.update(counterOf(run.saga, execution._tag), 1)
   if (execution._tag !== "Parked" && execution._tag !== "FailedCompensation") return counted
   return Effect.andThen(
     counted,

@@ -136,7 +136,7 @@ export interface AnyStep {
 }
 
 /** @internal */
-export const TypeId = "~effect-payments/Saga"
+const TypeId = "~effect-payments/Saga"
 
 /** @internal Which kinds may still follow. */
 export type Phase = "compensatable" | "retriable"

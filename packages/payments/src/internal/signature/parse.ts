@@ -24,10 +24,10 @@ export interface Headers {
 }
 
 /** @internal */
-export const headerLimitBytes = 16_384
+const headerLimitBytes = 16_384
 
 /** @internal */
-export const signaturesMax = 32
+const signaturesMax = 32
 
 // A header up to here is still counted, so that a flood of signatures is called one; a larger one is not looked at.
 const countedBytes = 8 * headerLimitBytes

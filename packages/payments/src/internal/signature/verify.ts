@@ -58,7 +58,7 @@ export interface Options {
 }
 
 /** @internal */
-export const secretsMax = 16
+const secretsMax = 16
 
 const fail = (scheme: { readonly name: string }, reason: Reason) =>
   Effect.fail(new SignatureError({ scheme: scheme.name, reason }))
@@ -155,7 +155,7 @@ const staleness = (
 const encoder = new TextEncoder()
 
 /** @internal Bytes, never text: a body need not be UTF-8. A body that is signed alone is not copied. */
-export const signedBytes = (
+const signedBytes = (
   { signed }: Scheme,
   { id, timestamp }: Pick<Claimed, "id" | "timestamp">,
   body: Uint8Array
