@@ -48,6 +48,8 @@ export const internals: Readonly<
   gateway: { modules: ["PaymentGateway"] },
   idempotency: { modules: ["Idempotency", "IdempotencyStore", "Inbox"] },
   money: { modules: ["Currency", "Money", "MoneyError", "Ratio"] },
+  // What the makers of utilities check.
+  option: { from: "combinators" },
   // What every store that seals shares.
   seal: { from: "ports" },
   saga: { modules: ["Saga", "SagaLog"] },
