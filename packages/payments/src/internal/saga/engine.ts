@@ -438,8 +438,7 @@ export class Engine {
       Effect.withSpan(
         drive,
         `saga ${compiled.name}`,
-        { attributes: { "saga.id": run.id, "saga.epoch": run.epoch } },
-        { captureStackTrace: false }
+        { attributes: { "saga.id": run.id, "saga.epoch": run.epoch }, captureStackTrace: false }
       ),
       (execution) => report(run, execution)
     )
