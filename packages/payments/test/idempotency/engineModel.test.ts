@@ -1,3 +1,4 @@
+// @effect-diagnostics multipleEffectProvide:off globalErrorInEffectFailure:off
 import { describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { TestGateway } from "effect-payments/testing"

@@ -1,3 +1,4 @@
+// @effect-diagnostics multipleEffectProvide:off globalErrorInEffectFailure:off
 import { assert, describe, it } from "@effect/vitest"
 import {
   Cause,
