@@ -8,7 +8,7 @@
  *
  * It guarantees to be total: it never throws, takes time linear in what it reads, reads a bounded amount of a value and
  * never changes its input. Scrubbing twice is scrubbing once, and JSON stays JSON. It does not guarantee that nothing is
- * missed: encryption, compression and base64 of base64 hide what they hold, and an id that has the leading digits, the length and the check
+ * missed: encryption and compression hide what they hold, and an id that has the leading digits, the length and the check
  * digit of a card is taken for one. The first line is not to have them: use `Card.CardToken`.
  *
  * | | bound |
@@ -133,8 +133,6 @@ export interface Scrubbed {
  * line or between words.
  *
  * **Gotchas**
- *
- * It gives out nothing before it has 65,536 characters or the text ends: it is for files, not for following a log.
  *
  * In a run of more than 60,000 characters of base64 or hexadecimal without a break, a card number that lies across the
  * cut can be missed.

@@ -7,6 +7,7 @@
  *
  * @internal
  */
+import { quoteAt } from "./json.ts"
 import { maskPan, none, type Rule, type Span, summary } from "./span.ts"
 
 const decoder = new TextDecoder()
@@ -101,6 +102,7 @@ const inHex = (inner: Rule): Rule => (text) => {
     const found = inner(decodePairs(text.slice(start, run.end)))
     if (found.length > 0) {
       spans.push({ start, end: run.end, mark: summary(found) })
+      threeDigits.lastIndex = run.end
       fourDigits.lastIndex = run.end
     }
   }
@@ -138,7 +140,9 @@ const inNumberLists = (inner: Rule): Rule => (text) => {
   if (!listMayHold.test(text)) return none
   return Array.from(text.matchAll(list)).flatMap(({ 0: whole, index }) => {
     const mark = markOfNumbers(whole.split(",").map(Number), inner)
-    return mark === undefined ? [] : [{ start: index, end: index + whole.length, mark }]
+    if (mark === undefined) return []
+    const quote = quoteAt(text, index) ?? ""
+    return [{ start: index, end: index + whole.length, mark: quote + mark + quote }]
   })
 }
 

@@ -4,7 +4,8 @@
  * @internal
  */
 import * as Card from "../../Card.ts"
-import { marks, maskPan, merge, none, type Rule, type Span } from "./span.ts"
+import { quoteAt, quoteNumbers } from "./json.ts"
+import { marks, maskPan, none, type Rule, type Span } from "./span.ts"
 
 /** @internal Whether parts are a card number, written as cards are. */
 export const areCard = (parts: ReadonlyArray<string>): boolean => {
@@ -28,11 +29,13 @@ export const inElements: Rule = (text) => {
     const start = index + quote.length
     if (areCard(parts)) spans.push({ start, end: index + whole.trimEnd().length - quote.length, mark: maskPan(body) })
   }
-  const lists = Array.from(text.matchAll(bare)).flatMap(({ 0: whole, 1: body = "", index }) => {
+  for (const { 0: whole, 1: body = "", index } of text.matchAll(bare)) {
+    if (!areCard(body.match(/\d+/g) ?? [])) continue
     const start = index + whole.indexOf(body)
-    return areCard(body.match(/\d+/g) ?? []) ? [{ start, end: start + body.length, mark: maskPan(body) }] : []
-  })
-  return merge([spans, lists])
+    const quote = quoteAt(text, start) ?? ""
+    spans.push({ start, end: start + body.length, mark: quote + maskPan(body) + quote })
+  }
+  return spans.sort((a, b) => a.start - b.start)
 }
 
 // --- numbered fields
@@ -73,7 +76,7 @@ export const inFields: Rule = (text) => {
     }
     i += Math.max(1, count)
   }
-  return spans
+  return quoteNumbers(text, spans)
 }
 
 // More parts than a card has digits need no look.

@@ -5,6 +5,7 @@
  * @internal
  */
 import * as Card from "../../Card.ts"
+import { quoteNumbers } from "./json.ts"
 import { marks, maskPan, merge, none, type Rule, type Span } from "./span.ts"
 
 // Track 1: %B, number, ^, name, ^, expiry, service code, discretionary data, ?. Track 2: number, = (D in hexadecimal),
@@ -29,8 +30,7 @@ const assigned = String
 
 const cvvLabel = String.raw`cvv2?|cvc2?|cvn2?|(?<![\p{L}\p{N}])(?:cid|csc|cv2|cav2)|security[\s_-]?code|` +
   String.raw`card[\s_-]?(?:verification|security)[\s_-]?(?:value|code|number)2?`
-// The mark of a code that was taken out is no label of what follows.
-const labelledCvv = new RegExp(`((?:${cvvLabel})(?!(?<=\\[CVV)\\](?!=))${assigned})\\p{Nd}{3,4}(?!\\p{Nd})`, "giu")
+const labelledCvv = new RegExp(`((?:${cvvLabel})${assigned})\\p{Nd}{3,4}(?!\\p{Nd})`, "giu")
 
 /** @internal */
 export const cvvs: Rule = (text) => labelled(text, labelledCvv, marks.cvv)
@@ -41,12 +41,18 @@ const labelledPinBlock = new RegExp(`(pin[\\s_-]?block${assigned})[0-9a-f]{16}(?
 export const pinBlocks: Rule = (text) => labelled(text, labelledPinBlock, marks.pinBlock)
 
 const labelled = (text: string, expression: RegExp, mark: string): ReadonlyArray<Span> =>
-  Array.from(text.matchAll(expression), ({ 0: whole, 1: label = "", index }) => ({
-    start: index + label.length,
-    end: index + whole.length,
-    mark
-  }))
+  quoteNumbers(
+    text,
+    Array.from(text.matchAll(expression), ({ 0: whole, 1: label = "", index }) => ({
+      start: index + label.length,
+      end: index + whole.length,
+      mark
+    }))
+  )
 
 /** @internal */
 export const pans: Rule = (text) =>
-  Card.findPans(text).map(({ end, start }) => ({ start, end, mark: maskPan(text.slice(start, end)) }))
+  quoteNumbers(
+    text,
+    Card.findPans(text).map(({ end, start }) => ({ start, end, mark: maskPan(text.slice(start, end)) }))
+  )
