@@ -311,6 +311,33 @@ export const takeOvers = (backend: Backend): void => {
     })
   )
 
+  for (const end of ["completes", "fails"] as const) {
+    test(
+      `row ${end === "completes" ? 4 : 5}: an owner that ${end} while its successor works changes nothing`,
+      Effect.gen(function*() {
+        const [first, second] = yield* Effect.all([makeProcess(), makeProcess()])
+        const ending = end === "completes" ? Effect.succeed({ id: "slow" }) : notExecuted
+        const slow = Effect.uninterruptible(Effect.andThen(Effect.sleep("20 seconds"), ending))
+        const frozen = yield* begin(word(first.run(operate(slow))))
+        first.freeze()
+        yield* advance("31 seconds")
+        const successor = operate(Effect.as(Effect.sleep("10 seconds"), { id: "successor" }), {
+          resolve: () => Effect.succeed({ _tag: "NeverHappened" as const, repeatable: true })
+        })
+        const working = yield* begin(word(second.run(successor)))
+        const held = Effect.map(inspect(), (record) => [record?.state, record?.owner, record?.fence, record?.attempt])
+        const before = yield* held
+        first.thaw()
+        yield* advance("3 seconds")
+        yield* Fiber.await(frozen)
+        assert.deepStrictEqual(yield* held, before)
+        yield* advance("8 seconds")
+        assert.strictEqual(yield* Fiber.join(working), "successor")
+        assert.strictEqual((yield* first.run(operate(Effect.never))).id, "successor")
+      })
+    )
+  }
+
   test(
     "row 5: an owner that fails too late frees nothing",
     Effect.gen(function*() {
@@ -616,6 +643,12 @@ export const clocks = (backend: Backend): void => {
         assert.strictEqual(yield* process.run(Idempotency.evict({ scope, key })), "Evicted")
         yield* leap("1 second")
         yield* nextMillisecond
+      }
+      for (let run = 0; run < 3; run++) {
+        yield* Effect.exit(process.run(operate(notExecuted, { key: Idempotency.Key.make("freed") })))
+        const { fence = 0 } = (yield* inspect(Idempotency.Key.make("freed"))) ?? {}
+        assert.isAbove(fence, fences.at(-1) ?? 0)
+        fences.push(fence)
       }
       assert.isTrue(fences.every((fence, index) => index === 0 || fence > (fences[index - 1] ?? 0)), fences.join())
     })

@@ -9,8 +9,8 @@ import type { Digest, SecureRandom } from "effect/crypto"
 import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
 import { createHash } from "node:crypto"
-import { codecOf } from "../../src/internal/idempotency/canonical.ts"
 import { recordId } from "../../src/internal/idempotency/record.ts"
+import { codecOf } from "../../src/internal/stack/canonical.ts"
 import { shiftTime } from "../idempotency/shiftTime.ts"
 import * as FaultyStore from "../support/faultyStore.ts"
 
@@ -202,11 +202,15 @@ export type Services = StoreServices | TestGateway.TestGateway | PaymentGateway.
 export const tester =
   <R = never>(backend: Backend<R>) =>
   (name: string, self: Effect.Effect<unknown, unknown, Services | R>, options?: TestGateway.Options): void => {
-    it.effect(name, () => self.pipe(Effect.provide(Layer.merge(backend.layer, TestGateway.layer(options)))))
+    // The processes end before their store does.
+    it.effect(
+      name,
+      () => Effect.scoped(self).pipe(Effect.provide(Layer.merge(backend.layer, TestGateway.layer(options))))
+    )
   }
 
 /** Starts an effect and goes on when all that is ready has run. */
-export const begin = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.tap(Effect.forkChild(self), quiesce)
+export const begin = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.tap(Effect.forkScoped(self), quiesce)
 
 // --- what runs
 

@@ -573,6 +573,22 @@ export const interruptions = (backend: Backend): void => {
   )
 
   test(
+    "row 25: one caller that wants the work to end on its own is enough",
+    Effect.gen(function*() {
+      const process = yield* makeProcess()
+      const { call } = makeOperation(Receipt)
+      const slow = yield* makeSlow
+      const leader = yield* begin(process.run(call(slow.self)))
+      const follower = yield* begin(process.run(call(slow.self, { duplicates: "await", onInterrupt: "detach" })))
+      yield* Fiber.interrupt(follower)
+      yield* Fiber.interrupt(leader)
+      yield* advance("11 seconds")
+      assert.isFalse(slow.seen.interrupted)
+      assert.strictEqual(yield* stateOf(), "Succeeded")
+    })
+  )
+
+  test(
     "row 25: a caller that goes while it claims leaves nothing behind",
     Effect.gen(function*() {
       const process = yield* makeProcess()
