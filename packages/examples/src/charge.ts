@@ -5,7 +5,6 @@
  * twice, a gateway that is down takes the shop down with it, and a dispute finds no trail. Each line below takes one of
  * these away. Read them from the call outwards; `demo.ts` runs them against a gateway that misbehaves.
  */
-import { SqliteClient } from "@effect-payments/sqlite"
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import { Context, Duration, Effect, Layer } from "effect"
 import {
@@ -18,6 +17,7 @@ import {
   Resilience
 } from "effect-payments"
 import { FetchHttpClient } from "effect/http"
+import type { SqlClient } from "effect/sql"
 import * as SimGateway from "./SimGateway.ts"
 
 /**
@@ -78,13 +78,16 @@ export const Patience = Context.Reference("@effect-payments/examples/Patience", 
 
 /**
  * What the stack needs: a gateway, a store that outlives the process, circuits and quotas, an audit log. Swap one line
- * to swap the part: another adapter, Postgres, circuits shared over Redis.
+ * to swap the part: another adapter, circuits shared over Redis.
+ *
+ * `database` is `SqliteClient.layer({ filename })` of `@effect-payments/sqlite`, or Postgres by `@effect/sql-pg`.
  */
-export const layer = (options: { readonly gatewayUrl: string | URL; readonly filename: string }) => {
+export const layer = <E>(options: {
+  readonly gatewayUrl: string | URL
+  readonly database: Layer.Layer<SqlClient.SqlClient, E>
+}) => {
   const gateway = SimGateway.layer({ baseUrl: options.gatewayUrl }).pipe(Layer.provide(FetchHttpClient.layer))
-  const store = IdempotencyStore.layerStoreSql().pipe(
-    Layer.provide(SqliteClient.layer({ filename: options.filename }))
-  )
+  const store = IdempotencyStore.layerStoreSql().pipe(Layer.provide(options.database))
   const idempotency = Idempotency.layer().pipe(Layer.provide([store, NodeCrypto.layer]))
   return Layer.mergeAll(gateway, idempotency, Resilience.layerMemory, AuditLog.layerLog)
 }

@@ -1,3 +1,4 @@
+import { SqliteClient } from "@effect-payments/sqlite"
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { assert, describe, it } from "@effect/vitest"
@@ -21,7 +22,7 @@ const layerTest = (plan: TestGateway.Plan) =>
     TestGateway.layer({ plan }),
     Idempotency.layer().pipe(Layer.provide([IdempotencyStore.layerStoreMemory(), NodeCrypto.layer])),
     Resilience.layerMemory,
-    AuditLog.layerMemory(),
+    AuditLog.layerMemory().pipe(Layer.provide(NodeCrypto.layer)),
     Logger.layer([])
   )
 
@@ -83,10 +84,10 @@ describe("chargeCustomer", () => {
     Effect.gen(function*() {
       const { baseUrl, charges } = yield* GatewaySim
       const files = yield* FileSystem.FileSystem
-      const filename = join(yield* files.makeTempDirectoryScoped(), "records.sqlite")
+      const database = SqliteClient.layer({ filename: join(yield* files.makeTempDirectoryScoped(), "records.sqlite") })
       // Each has a store, circuits and connections of its own, as a process has.
       const process = chargeCustomer(sale(), key).pipe(
-        Effect.provide(Layer.fresh(layer({ gatewayUrl: baseUrl, filename })))
+        Effect.provide(Layer.fresh(layer({ gatewayUrl: baseUrl, database })))
       )
       const first = yield* process
       assert.isTrue(Equal.equals(yield* process, first))

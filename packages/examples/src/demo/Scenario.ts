@@ -3,7 +3,7 @@
  *
  * The gateway's ledger is the judge: what it counts since the scenario's purchase began is what the payer paid.
  */
-import { Cause, Clock, Effect } from "effect"
+import { Cause, Clock, type Context, Effect } from "effect"
 import { GatewaySim, type GatewaySimError } from "../gateway-sim/start.ts"
 import type { Ledger } from "../gateway-sim/Wire.ts"
 
@@ -34,6 +34,17 @@ export interface Scenario<R> {
   /** Whether it goes on with the purchase of the one before. */
   readonly continues?: boolean
   readonly run: (rows: Effect.Effect<ReadonlyArray<Row>, GatewaySimError>) => Effect.Effect<Told, unknown, R>
+}
+
+type Needs<S> = S extends Scenario<infer R> ? R : never
+
+/** A scenario that has what it needs. */
+export const provide = <S extends Scenario<unknown>, R>(
+  scenario: S,
+  context: Context.Context<R>
+): Scenario<Exclude<Needs<S>, R>> => {
+  const run = scenario.run as Scenario<Needs<S>>["run"]
+  return { ...scenario, run: (rows) => Effect.provideContext(run(rows), context) }
 }
 
 export interface Outcome {
@@ -95,3 +106,15 @@ const runOne = Effect.fnUntraced(function*<R>(scenario: Scenario<R>, before: Led
 })
 
 const broken = (what: string): Told => ({ happened: "it broke off", facts: [fact("end", "an answer", what)] })
+
+export const count = (n: number | undefined, what: string): string => `${n ?? 0} ${what}${n === 1 ? "" : "s"}`
+
+export const sent = (before: Row | undefined, after: Row | undefined): string =>
+  before?.requests === after?.requests ? "nothing sent" : "sent again"
+
+/** Asks again until it is so. Each scenario has a limit of its own. */
+export const until = <A, E, R>(self: Effect.Effect<A, E, R>, holds: (a: A) => boolean): Effect.Effect<A, E, R> =>
+  Effect.flatMap(
+    self,
+    (a) => holds(a) ? Effect.succeed(a) : Effect.andThen(Effect.sleep("20 millis"), until(self, holds))
+  )

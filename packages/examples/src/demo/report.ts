@@ -3,11 +3,11 @@
  */
 import type { Outcome } from "./Scenario.ts"
 
-export const heading = (gateway: { readonly pid: number; readonly baseUrl: string }): string =>
+export const heading = (gateway: { readonly pid: number; readonly baseUrl: string }, stores: string): string =>
   `One purchase, one charge, whatever goes wrong.
 
 gateway  simulator, process ${gateway.pid} at ${gateway.baseUrl}
-records  SQLite, a fresh file
+records  ${stores}
 charges  counted by the gateway, since the purchase began
 
          ${"what goes wrong".padEnd(nameWidth)}  charges  what happened: why it matters`
@@ -15,7 +15,9 @@ charges  counted by the gateway, since the purchase began
 const nameWidth = 31
 
 export const line = ({ chargesInLedger, detail, name, ok }: Outcome, index: number): string =>
-  `${ok ? "ok  " : "FAIL"}  ${index + 1}  ${name.padEnd(nameWidth)}  ${String(chargesInLedger).padStart(7)}  ${detail}`
+  `${ok ? "ok  " : "FAIL"}${String(index + 1).padStart(3)}  ${name.padEnd(nameWidth)}  ${
+    String(chargesInLedger).padStart(7)
+  }  ${detail}`
 
 export const summary = (outcomes: ReadonlyArray<Outcome>, charges: number, millis: number): string => {
   const expected = outcomes.filter(({ ok }) => ok).length

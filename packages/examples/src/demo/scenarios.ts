@@ -4,8 +4,9 @@
 import { Duration, Effect, Equal } from "effect"
 import { Card, Idempotency, Money, type PaymentGateway } from "effect-payments"
 import { chargeCustomer, Patience, scope } from "../charge.ts"
+import type { Place } from "../checkout/stores.ts"
 import { GatewaySim } from "../gateway-sim/start.ts"
-import { fact, type Row, type Scenario } from "./Scenario.ts"
+import { count, fact, type Row, type Scenario, sent, until } from "./Scenario.ts"
 import * as Worker from "./Worker.ts"
 
 const order = (amount: string, token = "tok_visa"): PaymentGateway.AuthorizeRequest => ({
@@ -130,7 +131,7 @@ const timeout = {
 // Long enough for a busy machine to renew it, short enough to wait for.
 const lease = Duration.seconds(2)
 
-const killed = (filename: string) => ({
+const killed = (place: Place) => ({
   name: "SIGKILL between charge and save",
   why: "a crash neither loses nor repeats it",
   charges: 1,
@@ -140,7 +141,7 @@ const killed = (filename: string) => ({
     const state = Effect.map(Idempotency.inspect({ scope, key }), (record) => record?.state)
     const start = Worker.start({
       gatewayUrl: baseUrl,
-      filename,
+      ...place,
       key,
       request: order("60.00"),
       attemptMillis: 60_000,
@@ -150,7 +151,7 @@ const killed = (filename: string) => ({
     yield* plan({ plan: "hang-after" })
     const first = yield* start
     yield* until(rows, ({ length }) => length > 0)
-    const end = yield* first.kill
+    const end = yield* first.end("SIGKILL")
     const afterKill = yield* state
     const { transaction } = yield* Effect.flatMap(start, ({ answer }) => answer)
     const [row] = yield* rows
@@ -168,15 +169,15 @@ const killed = (filename: string) => ({
   }, Effect.scoped)
 } satisfies Scenario<unknown>)
 
-/** `filename` is the database that `layer` of `charge.ts` keeps its records in. */
-export const scenarios = (filename: string) => [
+/** `place` is where the database is that `layer` of `charge.ts` keeps its records in. */
+export const scenarios = (place: Place) => [
   twoFailures,
   sameKey,
   anotherAmount,
   duplicates,
   decline,
   timeout,
-  killed(filename)
+  killed(place)
 ]
 
 // The answer is the charge that the ledger holds, and all of it was taken.
@@ -185,14 +186,3 @@ const isTheCharge = (transaction: PaymentGateway.Transaction, row: Row | undefin
   fact("status", "captured", transaction.status),
   fact("amount", row?.amountMinor, String(Money.toMinorUnitsUnsafe(transaction.money)))
 ]
-
-const count = (n: number | undefined, what: string): string => `${n ?? 0} ${what}${n === 1 ? "" : "s"}`
-
-const sent = (before: Row | undefined, after: Row | undefined): string =>
-  before?.requests === after?.requests ? "nothing sent" : "sent again"
-
-const until = <A, E, R>(self: Effect.Effect<A, E, R>, holds: (a: A) => boolean): Effect.Effect<A, E, R> =>
-  Effect.flatMap(
-    self,
-    (a) => holds(a) ? Effect.succeed(a) : Effect.andThen(Effect.sleep("20 millis"), until(self, holds))
-  )

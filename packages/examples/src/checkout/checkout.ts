@@ -1,0 +1,133 @@
+/**
+ * A checkout: reserve, authorize, capture, ship, send the receipt. All of it, or none.
+ *
+ * No transaction spans a warehouse, a gateway and a carrier. A program that calls them one after the other leaves a mess
+ * behind whenever it stops between two of them: stock that nobody buys, a card that is charged for nothing. Here each
+ * step says how it is undone and how to find out whether it happened, and the log has both before its request leaves.
+ *
+ * | step | undone by | in doubt |
+ * |---|---|---|
+ * | `reserve` | giving it back | run again: the warehouse knows the order |
+ * | `authorize` | void, unless captured | looked up at the gateway |
+ * | `capture` | refund | looked up at the gateway |
+ * | `ship` | nothing: it decides | run again: the carrier knows the order |
+ * | `receipt` | nothing: it follows | run again |
+ *
+ * What a gateway call needs besides (retries, a circuit, a quota, a time limit, an audit entry) is one function,
+ * {@link throughStack}. The saga knows nothing of it, and the stack nothing of the saga.
+ */
+import { Context, Duration, Effect, Option, Schema } from "effect"
+import {
+  AuditLog,
+  Fraud,
+  type Idempotency,
+  Observe,
+  PaymentError,
+  PaymentGateway,
+  Resilience,
+  Saga
+} from "effect-payments"
+import { Fulfilment, Parcel, Reservation } from "./Fulfilment.ts"
+import { DeliveryRefused, NoAnswer, NotKept, Order, OutOfStock, ReservationClosed } from "./Order.ts"
+import { contextOf, rules } from "./screening.ts"
+
+/** How long a call to the gateway may take, and after which pause it is tried again. The demo is less patient. */
+export const GatewayPatience = Context.Reference("@effect-payments/examples/GatewayPatience", {
+  defaultValue: () => ({ attempt: Duration.seconds(5), pause: Duration.millis(500) })
+})
+
+/**
+ * The stack of `charge.ts` without its outermost stage: the key comes from the saga. Sent again is what surely did not
+ * happen, and what the gateway recognises by its key; never a decline.
+ */
+const throughStack = Effect.fnUntraced(function*(
+  name: "authorize" | "capture" | "void" | "refund",
+  args: unknown,
+  call: (
+    gateway: PaymentGateway.PaymentGateway["Service"]
+  ) => Effect.Effect<PaymentGateway.Transaction, PaymentError.PaymentError, Idempotency.Claim>
+) {
+  const { attempt, pause } = yield* GatewayPatience
+  return yield* Effect.flatMap(PaymentGateway.PaymentGateway, call).pipe(
+    Observe.logExecution({ name, args, result: ({ id, status }) => ({ id, status }) }),
+    Observe.timer("gateway_duration", { attributes: { call: name } }),
+    Resilience.timeout(attempt),
+    Resilience.rateLimit({ key: "gateway", limit: 100, window: "1 second" }),
+    Resilience.retry({ attempts: 3, base: pause, factor: 2 }),
+    Resilience.circuitBreaker({ name: "gateway", failures: 10, openFor: "5 seconds" })
+  )
+})
+
+/** What the rules said is kept before it takes effect: a decision that nobody can explain later is not acted on. */
+const keep = (orderId: string, { decision, results, score }: Fraud.Assessment) =>
+  AuditLog.record({
+    event: "payment",
+    action: "screen",
+    resource: orderId,
+    outcome: decision === "Block" ? "refused" : "succeeded",
+    detail: { decision, score, rules: results.map(({ _tag, rule }) => `${rule} ${_tag}`) }
+  }).pipe(Effect.mapError(() => new NotKept({})))
+
+export const checkout = Saga.make("checkout", { payload: Order }).pipe(
+  Saga.step("reserve", {
+    success: Reservation,
+    error: Schema.Union([OutOfStock, ReservationClosed, NoAnswer]),
+    run: ({ payload }) => Effect.flatMap(Fulfilment, ({ reserve }) => reserve(payload)),
+    verify: "rerun",
+    compensate: (_, { payload }) => Effect.flatMap(Fulfilment, ({ release }) => release(payload))
+  }),
+  Saga.step("authorize", {
+    success: PaymentGateway.Transaction,
+    error: Schema.Union([PaymentError.PaymentError, NotKept]),
+    run: ({ payload }) => {
+      const request = { token: payload.card, money: payload.total, merchantReference: payload.orderId }
+      return throughStack("authorize", request, ({ authorize }) => authorize(request)).pipe(
+        // Before any request leaves: who is blocked costs no fee, and learns nothing about the card.
+        Fraud.screen({
+          rules,
+          context: contextOf(payload),
+          challenge: () =>
+            Effect.succeed({ id: `3ds_${payload.orderId}`, url: `https://shop.example/3ds/${payload.orderId}` }),
+          onAssessment: (assessment) => keep(payload.orderId, assessment)
+        })
+      )
+    },
+    verify: Saga.verifyByLookup({ phase: "authorize" }),
+    compensate: (outcome) =>
+      Effect.gen(function*() {
+        const held = yield* Saga.transactionOf(outcome, { phase: "authorize" })
+        if (Option.isNone(held)) return Saga.skip("nothing was authorized")
+        const request = { transactionId: held.value.id }
+        return yield* throughStack("void", request, (gateway) => gateway.void(request))
+      })
+  }),
+  Saga.step("capture", {
+    success: PaymentGateway.Transaction,
+    error: PaymentError.PaymentError,
+    run: ({ authorize }) => {
+      const request = { transactionId: authorize.id }
+      return throughStack("capture", request, ({ capture }) => capture(request))
+    },
+    verify: Saga.verifyByLookup({ phase: "capture" }),
+    compensate: (outcome) =>
+      Effect.gen(function*() {
+        const taken = yield* Saga.transactionOf(outcome, { phase: "capture" })
+        if (Option.isNone(taken)) return Saga.skip("nothing was captured")
+        const request = { transactionId: taken.value.id }
+        return yield* throughStack("refund", request, ({ refund }) => refund(request))
+      }),
+    // What is captured cannot be voided any more: its refund gives all of it back.
+    closes: ["authorize"]
+  }),
+  Saga.pivot("ship", {
+    success: Parcel,
+    error: Schema.Union([DeliveryRefused, NoAnswer]),
+    run: ({ payload }) => Effect.flatMap(Fulfilment, ({ ship }) => ship(payload)),
+    verify: "rerun"
+  }),
+  Saga.retriable("receipt", {
+    success: Schema.Void,
+    run: ({ payload }) => Effect.flatMap(Fulfilment, ({ sendReceipt }) => sendReceipt(payload)),
+    verify: "rerun"
+  })
+)

@@ -1,0 +1,34 @@
+/**
+ * The shop: everything that a checkout needs, from the stores up. A process of it finishes what others have left behind.
+ */
+import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
+import { type Duration, Layer } from "effect"
+import { AuditLog, Saga } from "effect-payments"
+import { FetchHttpClient } from "effect/http"
+import * as SimGateway from "../SimGateway.ts"
+import { checkout } from "./checkout.ts"
+import * as Fulfilment from "./Fulfilment.ts"
+import * as Ledger from "./Ledger.ts"
+import * as stores from "./stores.ts"
+
+export interface Options extends stores.Place {
+  readonly gatewayUrl: string | URL
+  /** For how long a process that has died keeps others from its checkouts. */
+  readonly lease?: Duration.Input | undefined
+  /** How often to look for checkouts that somebody has left. */
+  readonly recoverEvery?: Duration.Input | undefined
+}
+
+/** The services, without the recovery: for programs that only ask. */
+export const layerServices = (options: Options) =>
+  Layer.mergeAll(
+    SimGateway.layer({ baseUrl: options.gatewayUrl }).pipe(Layer.provide(FetchHttpClient.layer)),
+    Saga.layer({ lease: options.lease }).pipe(Layer.provide(NodeCrypto.layer)),
+    Fulfilment.layer,
+    Ledger.layer,
+    AuditLog.layerLog
+  ).pipe(Layer.provideMerge(stores.layer(options)))
+
+/** With it, a checkout that another process has left is taken over, from its log, as soon as its lease is over. */
+export const layer = (options: Options) =>
+  Saga.layerRecover([checkout], { every: options.recoverEvery }).pipe(Layer.provideMerge(layerServices(options)))

@@ -1,0 +1,259 @@
+/**
+ * What goes wrong with checkouts, in order, each met by the saga of `checkout/checkout.ts`.
+ */
+import { Duration, Effect, Redacted } from "effect"
+import { PaymentError, Saga } from "effect-payments"
+import { checkout } from "../checkout/checkout.ts"
+import { Fulfilment } from "../checkout/Fulfilment.ts"
+import type { Order } from "../checkout/Order.ts"
+import { WebhookTarget } from "../checkout/server.ts"
+import type { Place } from "../checkout/stores.ts"
+import { GatewaySim } from "../gateway-sim/start.ts"
+import { aftermath } from "./aftermath.ts"
+import { order, place, sku } from "./order.ts"
+import { count, fact, type Row, type Scenario, sent, until } from "./Scenario.ts"
+import * as ShopProcess from "./ShopProcess.ts"
+
+const lamp = order("order-2001", "79.00")
+
+const transient = {
+  name: "a checkout over two failures",
+  why: "a blip costs no order",
+  charges: 1,
+  run: Effect.fnUntraced(function*(rows) {
+    const { plan } = yield* GatewaySim
+    yield* plan({ plan: "fail-before, drop-before" })
+    const { _tag } = yield* place(lamp)
+    const seen = yield* rows
+    return {
+      happened: `shipped, authorized at request ${seen[0]?.requests}`,
+      facts: [
+        fact("end", "Completed", _tag),
+        fact("requests to authorize", 3, seen[0]?.requests),
+        fact("at the gateway", "authorize, capture", kindsOf(seen)),
+        fact("net", 7900n, netOf(seen)),
+        ...yield* isShipped(lamp)
+      ]
+    }
+  })
+} satisfies Scenario<unknown>
+
+const again = {
+  name: "the same order again",
+  why: "a reload buys nothing twice",
+  charges: 1,
+  continues: true,
+  run: Effect.fnUntraced(function*(rows) {
+    const before = yield* rows
+    const execution = yield* place(lamp)
+    const seen = yield* rows
+    const conflict = yield* Effect.flip(place({ ...lamp, quantity: 2 }))
+    return {
+      happened: `replayed, ${sent(before[0], seen[0])}`,
+      facts: [
+        fact("end", "Completed", execution._tag),
+        fact(
+          "capture",
+          seen[1]?.transactionId,
+          execution._tag === "Completed" ? execution.results.capture.id : undefined
+        ),
+        fact("requests", requestsOf(before), requestsOf(seen)),
+        fact("the id with another order", "IdConflict", conflict.reason._tag),
+        ...yield* isShipped(lamp)
+      ]
+    }
+  })
+} satisfies Scenario<unknown>
+
+const shipmentRefused = {
+  name: "a shipment that is refused",
+  why: "what was done is undone, backwards",
+  charges: 1,
+  run: Effect.fnUntraced(function*(rows) {
+    const { available } = yield* Fulfilment
+    const before = yield* available(sku)
+    const lost = order("order-2002", "45.00", { shipTo: "AQ" })
+    const execution = yield* place(lost)
+    const seen = yield* rows
+    return {
+      happened: `refunded, released, net ${netOf(seen)}`,
+      facts: [
+        fact("end", "Compensated", execution._tag),
+        fact("undone", "capture Undone, authorize Skipped, reserve Undone", undosOf(execution)),
+        fact("at the gateway", "authorize, capture, refund", kindsOf(seen)),
+        fact("net", 0n, netOf(seen)),
+        fact("in stock", before, yield* available(sku)),
+        ...yield* isReleased(lost)
+      ]
+    }
+  })
+} satisfies Scenario<unknown>
+
+const captureRefused = {
+  name: "a capture that is refused",
+  why: "no money stays on hold",
+  charges: 1,
+  run: Effect.fnUntraced(function*(rows) {
+    const { plan } = yield* GatewaySim
+    yield* plan({ plan: "none, decline=expired_card" })
+    const lost = order("order-2003", "33.00")
+    const execution = yield* place(lost)
+    const seen = yield* rows
+    return {
+      happened: `voided, released, net ${netOf(seen)}`,
+      facts: [
+        fact("end", "Compensated", execution._tag),
+        fact("undone", "authorize Undone, reserve Undone", undosOf(execution)),
+        fact("at the gateway", "authorize, capture refused, void", kindsOf(seen)),
+        fact("net", 0n, netOf(seen)),
+        ...yield* isReleased(lost)
+      ]
+    }
+  })
+} satisfies Scenario<unknown>
+
+const blocked = {
+  name: "a buyer on the blocklist",
+  why: "a bad order costs no fee",
+  charges: 0,
+  run: Effect.fnUntraced(function*(rows) {
+    const bad = order("order-2004", "60.00", { email: "Mallory@Example.com" })
+    const execution = yield* place(bad)
+    const seen = yield* rows
+    const error = execution._tag === "Compensated" && execution.cause._tag === "Failed" ? execution.cause.error : null
+    const reason = error instanceof PaymentError.PaymentError ? error.reason._tag : String(error)
+    return {
+      happened: `${reason}, ${count(requestsOf(seen), "request")}, released`,
+      facts: [
+        fact("end", "Compensated", execution._tag),
+        fact("error", "FraudBlocked", reason),
+        fact("undone", "reserve Undone", undosOf(execution)),
+        fact("operations at the gateway", 0, seen.length),
+        ...yield* isReleased(bad)
+      ]
+    }
+  })
+} satisfies Scenario<unknown>
+
+// Long enough for a busy machine to renew it, short enough to wait for.
+const lease = Duration.seconds(2)
+
+const start = (place: Place, order: Order | string) =>
+  Effect.flatMap(GatewaySim, ({ baseUrl }) =>
+    ShopProcess.start({
+      gatewayUrl: baseUrl,
+      filename: place.filename,
+      schema: place.schema,
+      leaseMillis: Duration.toMillis(lease),
+      attemptMillis: 60_000,
+      order
+    }))
+
+/** The order is at the gateway, captured, and the process that placed it has no answer: it is ended there. */
+const endedAtCapture = Effect.fnUntraced(function*(
+  rows: Effect.Effect<ReadonlyArray<Row>, unknown>,
+  place: Place,
+  order: Order,
+  signal: "SIGKILL" | "SIGTERM"
+) {
+  const { plan } = yield* GatewaySim
+  const state = Effect.map(
+    Saga.list({ saga: checkout.name, limit: 1000 }),
+    (runs) => runs.find(({ id }) => id === order.orderId)?.state
+  )
+  yield* plan({ plan: "none, hang-after" })
+  const first = yield* start(place, order)
+  yield* until(rows, ({ length }) => length === 2)
+  const end = yield* first.end(signal)
+  const between = yield* state
+  const { ended } = yield* Effect.flatMap(start(place, order.orderId), ({ answer }) => answer)
+  const seen = yield* rows
+  return {
+    end,
+    seen,
+    facts: [
+      fact("state in between", "Running", between),
+      fact("end", "Completed", ended),
+      fact("state at the end", "Completed", yield* state),
+      fact("at the gateway", "authorize, capture", kindsOf(seen)),
+      fact("requests to capture", 1, seen[1]?.requests),
+      fact("look-ups of the capture", 1, seen[1]?.lookups),
+      ...yield* isShipped(order)
+    ]
+  }
+}, Effect.scoped)
+
+const killed = (place: Place) => ({
+  name: "SIGKILL after the capture",
+  why: "a crash loses no order",
+  charges: 1,
+  run: Effect.fnUntraced(function*(rows) {
+    const { end, facts, seen } = yield* endedAtCapture(rows, place, order("order-2006", "88.00"), "SIGKILL")
+    return {
+      happened: `another process shipped it, ${count(capturesOf(seen), "capture")}`,
+      facts: [fact("end of the first process", "SIGKILL", end), ...facts]
+    }
+  })
+} satisfies Scenario<unknown>)
+
+const suspended = (place: Place) => ({
+  name: "SIGTERM in the middle",
+  why: "a deploy undoes nothing",
+  charges: 1,
+  run: Effect.fnUntraced(function*(rows) {
+    const { end, facts, seen } = yield* endedAtCapture(rows, place, order("order-2007", "99.00"), "SIGTERM")
+    return {
+      happened: `suspended, then shipped, ${count(capturesOf(seen), "capture")}`,
+      facts: [fact("end of the first process", "exit code 130", end), ...facts]
+    }
+  })
+} satisfies Scenario<unknown>)
+
+/** `place` is where the stores are that the shop of these checkouts uses. */
+export const checkouts = (place: Place) => [
+  transient,
+  again,
+  shipmentRefused,
+  captureRefused,
+  blocked,
+  ...aftermath,
+  killed(place),
+  suspended(place)
+]
+
+/** What has to be there before the first of them. */
+export const prepare = Effect.gen(function*() {
+  const { secret, url } = yield* WebhookTarget
+  const { registerWebhook } = yield* GatewaySim
+  yield* registerWebhook({ url, secret: Redacted.value(secret) })
+  yield* Effect.flatMap(Fulfilment, ({ restock }) => restock(sku, 20))
+})
+
+// --- what the gateway and the shop show
+
+const kindsOf = (rows: ReadonlyArray<Row>): string =>
+  rows.map(({ kind, status }) => status === "refused" ? `${kind} refused` : kind).join(", ")
+
+const capturesOf = (rows: ReadonlyArray<Row>): number => rows.filter(({ status }) => status === "captured").length
+
+const requestsOf = (rows: ReadonlyArray<Row>): number => rows.reduce((sum, { requests }) => sum + requests, 0)
+
+/** In minor units: what the payer has paid in the end. */
+const netOf = (rows: ReadonlyArray<Row>): bigint =>
+  rows.reduce((sum, { amountMinor = "0", status }) => {
+    if (status === "captured") return sum + BigInt(amountMinor)
+    return status === "refunded" ? sum - BigInt(amountMinor) : sum
+  }, 0n)
+
+const undosOf = (execution: Saga.Execution<unknown, unknown>): string =>
+  execution._tag === "Compensated" ? execution.undos.map(({ _tag, step }) => `${step} ${_tag}`).join(", ") : ""
+
+const isShipped = Effect.fnUntraced(function*({ orderId }: Order) {
+  const { parcels, receipts, reservation } = yield* Effect.flatMap(Fulfilment, ({ standing }) => standing(orderId))
+  return [fact("reservation", "held", reservation), fact("parcels", 1, parcels), fact("receipts", 1, receipts)]
+})
+
+const isReleased = Effect.fnUntraced(function*({ orderId }: Order) {
+  const { parcels, receipts, reservation } = yield* Effect.flatMap(Fulfilment, ({ standing }) => standing(orderId))
+  return [fact("reservation", "released", reservation), fact("parcels", 0, parcels), fact("receipts", 0, receipts)]
+})
