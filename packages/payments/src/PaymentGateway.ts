@@ -355,7 +355,6 @@ const refusePart = (name: string, request: unknown): Effect.Effect<void, Payment
     ? Effect.void
     : makeError(new InvalidRequest({ code: `partial_${name}_unsupported`, field: "money" }))
 
-// What was surely not executed says nothing about an earlier attempt in the same phase.
 const arrive = (
   claim: GatewayCallMustBeInsideIdempotent["Service"],
   phase: string,
@@ -363,7 +362,7 @@ const arrive = (
 ): void => {
   if (Exit.isSuccess(exit)) return claim.arrive(phase, true)
   const disposition = dispositionOfExit(exit)
-  if (disposition !== "NotExecuted") claim.arrive(phase, disposition === "Refused")
+  claim.arrive(phase, disposition === "NotExecuted" ? undefined : disposition === "Refused")
 }
 
 const dispositionOfExit = ({ cause }: Exit.Failure<Transaction, PaymentError>): Disposition =>

@@ -272,6 +272,41 @@ export const results = (backend: Backend): void => {
   )
 
   test(
+    "row 23: a call that is still under way when the operation ends is in doubt",
+    Effect.gen(function*() {
+      const gateway = yield* TestGateway.TestGateway
+      const process = yield* makeProcess()
+      yield* gateway.plan([TestGateway.late("60 seconds")])
+      const notExecuted = fail(new PaymentError.NetworkError({ sent: false }))
+      const call = Effect.andThen(Effect.forkDetach(authorize(), { startImmediately: true }), notExecuted).pipe(
+        Idempotency.idempotent({ ...options, resolve: Idempotency.resolveByLookup() })
+      )
+      const error = yield* Effect.flip(process.run(call))
+      assert.strictEqual(error.disposition, "Unknown")
+      assert.strictEqual(yield* stateOf(), "Indeterminate")
+      yield* advance("61 seconds")
+      assert.strictEqual(yield* word(process.run(charge())), "test_auth_1")
+      assert.strictEqual(yield* gateway.charges, 1)
+    }),
+    { deduplicates: false }
+  )
+
+  test(
+    "row 23: a refusal says nothing about an earlier call, where the gateway does not take both for one",
+    Effect.gen(function*() {
+      const gateway = yield* TestGateway.TestGateway
+      const process = yield* makeProcess()
+      yield* gateway.plan([TestGateway.lostReply, TestGateway.refuse(declined)])
+      const call = Effect.retry(authorize(), { times: 1 }).pipe(
+        Idempotency.idempotent({ ...options, resolve: Idempotency.resolveByLookup() })
+      )
+      assert.strictEqual(yield* word(process.run(call)), "test_auth_1")
+      assert.strictEqual(yield* gateway.charges, 1)
+    }),
+    { deduplicates: false }
+  )
+
+  test(
     "row 24: a defect, also one that is no Error, is passed on, and the outcome is unknown",
     Effect.gen(function*() {
       const process = yield* makeProcess()

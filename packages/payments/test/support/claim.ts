@@ -48,7 +48,7 @@ export const makeClaim = (
         }),
       arrive: (phase, certain) => {
         const departed = phases.get(phase)
-        if (departed !== undefined) departed.certain = certain
+        if (departed !== undefined && certain !== undefined) departed.certain = certain
       },
       repeatable: Effect.map(
         Clock.currentTimeMillis,

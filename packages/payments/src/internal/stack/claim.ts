@@ -39,10 +39,12 @@ export class GatewayCallMustBeInsideIdempotent extends Context.Service<GatewayCa
    */
   readonly depart: (departure: Departure) => Effect.Effect<string>
   /**
-   * Notes what came of a call that left: certain (an answer, yes or no) or not (a timeout, a fault, an interruption).
-   * An operation that ends while a phase is uncertain is not taken for refused or not executed.
+   * Notes what came of a call that left: certain (an answer, yes or no), not certain (a timeout, a fault, an
+   * interruption), or undefined when it surely was not executed, which says nothing about an earlier call of the phase.
+   * An operation that ends while a phase is uncertain, or a call of it is under way, is not taken for refused or not
+   * executed.
    */
-  readonly arrive: (phase: string, certain: boolean) => void
+  readonly arrive: (phase: string, certain: boolean | undefined) => void
   /**
    * Whether everything that has left under this claim may be sent again: at least one call has, each to a gateway that
    * de-duplicates, and each window is still open.

@@ -37,6 +37,8 @@ interface Departed {
   readonly request: string
   deduplicatesMillis: number
   isCertain: boolean
+  /** Calls that have left and not come back. */
+  underWay: number
 }
 
 /** @internal */
@@ -77,20 +79,26 @@ export class OperationClaim implements Claim {
       const known = departures.get(departure.phase)
       if (known === undefined) {
         const { deduplicatesMillis, request } = departure
-        departures.set(departure.phase, { request, deduplicatesMillis, isCertain: true })
+        departures.set(departure.phase, { request, deduplicatesMillis, isCertain: true, underWay: 1 })
       } else if (known.request !== departure.request) {
         return Effect.die(new DownstreamKeyReused({ phase: departure.phase }))
       } else {
         // The same request to another gateway too: it may be sent again only while both recognise it.
         known.deduplicatesMillis = Math.min(known.deduplicatesMillis, departure.deduplicatesMillis)
+        known.underWay++
       }
       return this.downstreamKey(departure.phase)
     })
   }
 
-  arrive(phase: string, isCertain: boolean): void {
+  arrive(phase: string, isCertain: boolean | undefined): void {
     const known = this.departures?.get(phase)
-    if (known !== undefined) known.isCertain = isCertain
+    if (known === undefined) return
+    known.underWay--
+    // An answer speaks for an earlier call in doubt only where the gateway took both for one.
+    if (isCertain === false || (isCertain === true && this.ageMillis() < known.deduplicatesMillis)) {
+      known.isCertain = isCertain
+    }
   }
 
   get repeatable(): Effect.Effect<boolean> {
@@ -101,8 +109,9 @@ export class OperationClaim implements Claim {
     })
   }
 
-  /** Whether a call left of which nobody knows what became. */
+  /** Whether a call left of which nobody knows what became, or has not come back yet. */
   get isUncertain(): boolean {
-    return this.departures !== undefined && [...this.departures.values()].some(({ isCertain }) => !isCertain)
+    if (this.departures === undefined) return false
+    return [...this.departures.values()].some(({ isCertain, underWay }) => !isCertain || underWay > 0)
   }
 }
