@@ -1,0 +1,116 @@
+/**
+ * The table of Effect's persisted queue on SQLite or Postgres, and what it keeps of jobs that failed for good: its rows in
+ * the state `failed`.
+ *
+ * @internal
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { PersistedQueue } from "../effect/persistedQueue.ts"
+import { Migrator, SqlClient, type SqlError } from "../sql/client.ts"
+import { type Execute, pooled, type Row } from "../sql/execute.ts"
+import { integer } from "../sql/integer.ts"
+import { compile, type Dialect, isIdentifier, pg, sqlite, type Types } from "../sql/statement.ts"
+import { type JobQueueError, unavailable } from "./errors.ts"
+import { fromJson } from "./json.ts"
+import type { Dead, Store } from "./store.ts"
+
+/** @internal */
+export interface Options {
+  readonly table: string
+  readonly pollMillis: number
+  readonly lockMillis: number
+}
+
+const types: Types = { queue: "text", id: "text", after: "bigint", limit: "bigint" }
+
+/** @internal */
+export const make = Effect.fnUntraced(function*(
+  { lockMillis, pollMillis, table }: Options
+): Effect.fn.Return<
+  Store,
+  JobQueueError | Migrator.MigrationError | SqlError.SqlError,
+  SqlClient.SqlClient | Scope.Scope
+> {
+  const sql = yield* SqlClient.SqlClient
+  const dialect = sql.onDialectOrElse<Dialect | undefined, Dialect, Dialect>({
+    sqlite: () => sqlite,
+    pg: () => pg,
+    orElse: () => undefined
+  })
+  if (dialect === undefined) return yield* Effect.fail(unavailable("start", "the store speaks sqlite and pg"))
+  if (!isIdentifier(table)) {
+    return yield* Effect.fail(unavailable("start", "table must be 1 to 40 of a-z, 0-9 and _, no digit first"))
+  }
+  const elements = yield* PersistedQueue.makeStoreSql({
+    tableName: table,
+    pollInterval: pollMillis,
+    lockExpiration: lockMillis,
+    lockRefreshInterval: lockMillis / 3
+  })
+  yield* Migrator.make({})({
+    loader: Migrator.fromRecord({
+      "0001_dead": Effect.flatMap(SqlClient.SqlClient, (sql) =>
+        Effect.asVoid(
+          sql.unsafe(
+            `CREATE INDEX "${table}_dead" ON "${table}" (queue_name, sequence) WHERE state = 'failed'`
+          ).unprepared
+        ))
+    }),
+    table: `${table}_dead_migrations`
+  })
+  return { elements, ...deadLetters(pooled(sql), dialect, `"${table}"`) }
+})
+
+const deadLetters = (execute: Execute, dialect: Dialect, table: string): Omit<Store, "elements"> => {
+  const at = dialect.name === "pg"
+    ? "CAST(extract(epoch FROM CAST(updated_at AS timestamptz)) * 1000 AS bigint)"
+    : "unixepoch(updated_at) * 1000"
+  const now = dialect.name === "pg" ? "now()" : "CURRENT_TIMESTAMP"
+  const dead = "queue_name = :queue AND state = 'failed'"
+  const list = compile(
+    dialect,
+    types,
+    `SELECT id, element, attempts, last_failure, ${at}, sequence FROM ${table}
+WHERE ${dead} AND sequence > :after ORDER BY sequence LIMIT :limit`
+  )
+  const count = compile(dialect, types, `SELECT count(*) FROM ${table} WHERE ${dead}`)
+  const requeue = compile(
+    dialect,
+    types,
+    `UPDATE ${table} SET state = 'pending', attempts = 0, visible_at = ${now}, updated_at = ${now}
+WHERE ${dead} AND id = :id RETURNING id`
+  )
+  const discard = compile(
+    dialect,
+    types,
+    `UPDATE ${table} SET state = 'completed', updated_at = ${now} WHERE ${dead} AND id = :id RETURNING id`
+  )
+  const failing = <A>(operation: string, self: Effect.Effect<A, SqlError.SqlError>) =>
+    Effect.mapError(self, ({ reason }) => unavailable(operation, reason._tag))
+  const changed = (operation: string, statement: typeof requeue, queue: string, id: string) =>
+    failing(operation, Effect.map(execute(statement.text, statement.bind({ queue, id })), (rows) => rows.length > 0))
+  return {
+    dead: (queue, { after, limit }) =>
+      failing(
+        "list",
+        Effect.map(
+          execute(list.text, list.bind({ queue, after: integer(after ?? "0") || 0, limit })),
+          (rows) => rows.map(toDead)
+        )
+      ),
+    countDead: (queue) =>
+      failing("count", Effect.map(execute(count.text, count.bind({ queue })), ([row]) => integer(row?.[0]))),
+    requeue: (queue, id) => changed("requeue", requeue, queue, id),
+    discard: (queue, id) => changed("discard", discard, queue, id)
+  }
+}
+
+const toDead = ([id, element, attempts, failure, at, sequence]: Row): Dead => ({
+  id: String(id),
+  element: typeof element === "string" ? fromJson(element) : element,
+  attempts: integer(attempts),
+  failure: typeof failure === "string" ? failure : "",
+  failedAtMillis: integer(at),
+  cursor: String(sequence)
+})
