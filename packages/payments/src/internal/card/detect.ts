@@ -19,8 +19,11 @@ export interface Finding {
   readonly brand: Brand
 }
 
-/** Passes over most texts at the speed of the regular expression engine: nothing shorter can be a card. */
-const mayHold = /[0-9](?:[ \t\r\n\-._/+=]{0,6}[0-9]){11}|[^\t\r\n -~]/
+/**
+ * Passes over most texts at the speed of the regular expression engine: nothing shorter can be a card, nor what begins
+ * otherwise, zeros before it aside.
+ */
+const mayHold = /(?<![0-9])0*(?:[2-689]|1[ \t\r\n\-._/+=]{0,6}8)(?:[ \t\r\n\-._/+=]{0,6}[0-9]){11}|[^\t\r\n -~]/
 
 /** All card numbers in order, at most `limit`; they do not overlap. */
 export const find = (text: string, limit: number): ReadonlyArray<Finding> => {
@@ -29,7 +32,7 @@ export const find = (text: string, limit: number): ReadonlyArray<Finding> => {
   const reader: Reader = { text, digits: Array.from({ length: lengthMax }, () => 0), count: 0, end: 0, size: 0 }
   for (let at = 0, before = 0, fraction = false; at < text.length && findings.length < limit;) {
     if (digitAt(text, at) === -1) {
-      at++
+      at = nextDigit(text, at + 1)
       continue
     }
     const finding = readFrom(reader, at, before, fraction)
@@ -41,6 +44,24 @@ export const find = (text: string, limit: number): ReadonlyArray<Finding> => {
     fraction = linked && at === end + 1 && text.charCodeAt(end) === 46
   }
   return findings
+}
+
+const mayBeDigit = /[0-9]|[^\0-\x7f]/g
+
+/** Where the next character is that may be a digit, or the end. */
+const nextDigit = (text: string, from: number): number => {
+  mayBeDigit.lastIndex = from
+  return mayBeDigit.test(text) ? mayBeDigit.lastIndex - 1 : text.length
+}
+
+/** The digits of a text as digits 0 to 9. */
+export const digitsOf = (text: string): string => {
+  let digits = ""
+  for (let at = 0; at < text.length; at++) {
+    const digit = digitAt(text, at)
+    if (digit !== -1) digits += digit & 15
+  }
+  return digits
 }
 
 /** Valid by the check digit of ISO/IEC 7812 (Luhn): double every second digit from the right, sum the digits. */

@@ -7,7 +7,6 @@
  *
  * @internal
  */
-import { quoteAt } from "./json.ts"
 import { maskPan, none, type Rule, type Span, summary } from "./span.ts"
 
 const decoder = new TextDecoder()
@@ -102,7 +101,6 @@ const inHex = (inner: Rule): Rule => (text) => {
     const found = inner(decodePairs(text.slice(start, run.end)))
     if (found.length > 0) {
       spans.push({ start, end: run.end, mark: summary(found) })
-      threeDigits.lastIndex = run.end
       fourDigits.lastIndex = run.end
     }
   }
@@ -132,17 +130,16 @@ const asWhole = (start: number, whole: string, found: ReadonlyArray<Span>): Read
 // --- lists of numbers
 
 const between = String.raw`\s{0,64},\s{0,64}`
+const comma = /,\s{0,64}[0-9]/
 const listMayHold = new RegExp(String.raw`\d(?:${between}\d{1,3}){11}`)
 const list = new RegExp(String.raw`(?<![\d.,]\s?)\d{1,3}(?:${between}\d{1,3}){11,}(?!\d|\.\d)`, "g")
 
 /** Lists of codes, as `Buffer.toJSON` has them, and lists of single digits. */
 const inNumberLists = (inner: Rule): Rule => (text) => {
-  if (!listMayHold.test(text)) return none
+  if (!comma.test(text) || !listMayHold.test(text)) return none
   return Array.from(text.matchAll(list)).flatMap(({ 0: whole, index }) => {
     const mark = markOfNumbers(whole.split(",").map(Number), inner)
-    if (mark === undefined) return []
-    const quote = quoteAt(text, index) ?? ""
-    return [{ start: index, end: index + whole.length, mark: quote + mark + quote }]
+    return mark === undefined ? [] : [{ start: index, end: index + whole.length, mark }]
   })
 }
 

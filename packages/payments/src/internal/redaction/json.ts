@@ -1,34 +1,40 @@
 /**
- * A number in JSON that is replaced by a mark gets the quotes that keep the JSON valid.
+ * A number in JSON that is replaced by a mark gets quotes, so that the JSON stays valid: also within a JSON string, where
+ * quotes have backslashes before them.
  *
  * @internal
  */
 import type { Span } from "./span.ts"
 
-// How far to look back for the start of a key, for the bracket that opens a list, and over space; lists within lists.
-const keyMax = 96
-const listMax = 256
 const spaceMax = 64
-const depthMax = 4
 
-/**
- * @internal The quotes of the strings around a value that starts here, if it is a bare value in JSON: those of its key, so
- * that JSON within a JSON string keeps its backslashes.
- */
-export const quoteAt = (text: string, start: number, depth = depthMax): string | undefined => {
-  const at = skipSpaceBack(text, start - 1)
-  switch (text.charAt(at)) {
-    case ":":
-      return quoteOfKey(text, at)
-    case "[":
-      return quoteOfList(text, at, depth)
-    case ",": {
-      const open = openOfList(text, at)
-      return open === undefined ? undefined : quoteOfList(text, open, depth)
-    }
-    default:
-      return undefined
-  }
+/** @internal The spans, widened to the JSON number that they are and quoted where they are one. In order. */
+export const quoteNumbers = (text: string, spans: ReadonlyArray<Span>): ReadonlyArray<Span> => {
+  if (spans.length === 0) return spans
+  const quoteAt = makeQuotes(text)
+  return spans.map((span) => {
+    const number = numberAround(text, span)
+    const quote = number === undefined ? undefined : quoteAt(number.start)
+    return number === undefined || quote === undefined ? span : { ...number, mark: quote + span.mark + quote }
+  })
+}
+
+const exponent = /(?:\.[0-9]{1,32})?(?:[eE][-+]?[0-9]{1,8})?/y
+const afterValue = /\s{0,64}(?:[,}\]]|$)/y
+
+/** The number that a span is part of, if it stands where JSON has values. */
+const numberAround = (
+  text: string,
+  { end, start }: Span
+): { readonly start: number; readonly end: number } | undefined => {
+  const first = text.charAt(start - 1) === "-" ? start - 1 : start
+  const before = text.charAt(skipSpaceBack(text, first - 1))
+  if (before !== ":" && before !== "," && before !== "[") return undefined
+  exponent.lastIndex = end
+  exponent.test(text)
+  const last = exponent.lastIndex
+  afterValue.lastIndex = last
+  return afterValue.test(text) ? { start: first, end: last } : undefined
 }
 
 const skipSpaceBack = (text: string, from: number): number => {
@@ -39,71 +45,81 @@ const skipSpaceBack = (text: string, from: number): number => {
 
 const isSpace = (code: number): boolean => code === 32 || (code >= 9 && code <= 13)
 
-const backslash = 92
-const quoteCode = 34
+// JSON in a string of JSON in a string …
+const depthMax = 6
 
+/**
+ * Tells of ascending places the quote that a string there would have, or that none would. Within `d` strings a quote has
+ * 2ᵈ − 1 backslashes before it.
+ */
+const makeQuotes = (text: string): (at: number) => string | undefined => {
+  if (!opensJson(text, 0)) return (at) => quoteOfKey(text, skipSpaceBack(text, at - 1))
+  const isJson = [true]
+  let depth = 0
+  let next = text.indexOf("\"")
+  let line = text.indexOf("\n")
+  const read = () => {
+    const level = levelOf(backslashesBefore(text, next), depth)
+    if (level < depth) depth = level
+    else if (depth < depthMax) isJson[++depth] = opensJson(text, next + 1)
+    next = text.indexOf("\"", next + 1)
+  }
+  return (at) => {
+    while ((next !== -1 && next < at) || (line !== -1 && line < at)) {
+      if (line !== -1 && line < at && (next === -1 || line < next)) {
+        // No string of JSON goes over the end of a line.
+        depth = 0
+        line = text.indexOf("\n", line + 1)
+      } else read()
+    }
+    return isJson[depth] === true ? quoteOf(depth) : undefined
+  }
+}
+
+/**
+ * Which string a quote closes, of `depth` that are open, or that it opens one more. An even number of backslashes before a
+ * quote are backslashes; of an odd number one escapes the quote, and the others are half as many in the string.
+ */
+const levelOf = (backslashes: number, depth: number): number => {
+  let left = backslashes
+  let level = 0
+  while (level < depth && left % 2 === 1) {
+    left = (left - 1) / 2
+    level++
+  }
+  return level
+}
+
+const quoteOf = (depth: number): string => `${"\\".repeat(2 ** depth - 1)}"`
+
+const opensJson = (text: string, from: number): boolean => {
+  let at = from
+  while (at - from < spaceMax && isSpace(text.charCodeAt(at))) at++
+  return text.charAt(at) === "{" || text.charAt(at) === "["
+}
+
+const backslash = 92
+const backslashesMax = 2 ** depthMax
+
+const backslashesBefore = (text: string, at: number): number => {
+  let count = 0
+  while (count < backslashesMax && text.charCodeAt(at - count - 1) === backslash) count++
+  return count
+}
+
+// How far to look back for the start of a key.
+const keyMax = 96
+
+/** In a text that is not JSON but may hold some: the quote of the key of a value behind this colon. */
 const quoteOfKey = (text: string, colon: number): string | undefined => {
+  if (text.charAt(colon) !== ":") return undefined
   const end = skipSpaceBack(text, colon - 1)
-  if (text.charCodeAt(end) !== quoteCode) return undefined
+  if (text.charAt(end) !== "\"") return undefined
   const escaped = backslashesBefore(text, end)
   for (let at = end - escaped - 1; end - at < keyMax; at--) {
-    if (text.charCodeAt(at) !== quoteCode || backslashesBefore(text, at) !== escaped) continue
+    if (text.charAt(at) !== "\"" || backslashesBefore(text, at) !== escaped) continue
     const before = text.charAt(skipSpaceBack(text, at - escaped - 1))
     return before === "{" || before === "," ? text.slice(end - escaped, end + 1) : undefined
   }
   return undefined
-}
-
-const backslashesBefore = (text: string, at: number): number => {
-  let count = 0
-  while (count < spaceMax && text.charCodeAt(at - count - 1) === backslash) count++
-  return count
-}
-
-const quoteOfList = (text: string, open: number, depth: number): string | undefined =>
-  skipSpaceBack(text, open - 1) < 0 ? "\"" : depth > 0 ? quoteAt(text, open, depth - 1) : undefined
-
-/** Where the list of numbers that goes on here opens. */
-const openOfList = (text: string, from: number): number | undefined => {
-  for (let at = from; from - at < listMax && at >= 0; at--) {
-    const code = text.charCodeAt(at)
-    if (code === 91) return at
-    if (!isOfList(code)) return undefined
-  }
-  return undefined
-}
-
-/** What lists of numbers are made of: digits, signs, points, exponents, commas, space. */
-const isOfList = (code: number): boolean =>
-  (code >= 43 && code <= 57 && code !== 47) || code === 69 || code === 101 || isSpace(code)
-
-const restOfNumber = /(?:\.\d{1,32})?(?:[eE][-+]?\d{1,8})?\s{0,64}(?:[,}\]]|$)/y
-const exponent = /(?:\.\d{1,32})?(?:[eE][-+]?\d{1,8})?/y
-
-/** @internal The spans, widened to the JSON number that they are and quoted where they are one. In order. */
-export const quoteNumbers = (text: string, spans: ReadonlyArray<Span>): ReadonlyArray<Span> => {
-  let last: { readonly end: number; readonly quote: string } | undefined
-  return spans.map((span) => {
-    const start = text.charAt(span.start - 1) === "-" ? span.start - 1 : span.start
-    restOfNumber.lastIndex = span.end
-    if (!restOfNumber.test(text)) return span
-    const quote = (last === undefined ? undefined : quoteAsBefore(text, last, start)) ?? quoteAt(text, start)
-    if (quote === undefined) return span
-    exponent.lastIndex = span.end
-    exponent.test(text)
-    const end = exponent.lastIndex
-    last = { end, quote }
-    return { start, end, mark: quote + span.mark + quote }
-  })
-}
-
-/** In a list that holds a number that was quoted, the next is. */
-const quoteAsBefore = (
-  text: string,
-  { end, quote }: { readonly end: number; readonly quote: string },
-  start: number
-): string | undefined => {
-  if (start - end > listMax) return undefined
-  for (let at = end; at < start; at++) if (!isOfList(text.charCodeAt(at))) return undefined
-  return quote
 }

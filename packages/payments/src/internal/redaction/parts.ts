@@ -4,8 +4,7 @@
  * @internal
  */
 import * as Card from "../../Card.ts"
-import { quoteAt, quoteNumbers } from "./json.ts"
-import { marks, maskPan, none, type Rule, type Span } from "./span.ts"
+import { marks, maskPan, merge, none, type Rule, type Span } from "./span.ts"
 
 /** @internal Whether parts are a card number, written as cards are. */
 export const areCard = (parts: ReadonlyArray<string>): boolean => {
@@ -18,7 +17,7 @@ export const areCard = (parts: ReadonlyArray<string>): boolean => {
 
 const quoted = /(\\{0,8}["'])(\d{2,8}\1\s{0,64}(?:,\s{0,64}\1\d{2,8}\1\s{0,64}){1,9})(?!,\s{0,64}\1\d)/g
 const bare = /\[\s{0,64}(\d{2,8}(?:\s{0,64},\s{0,64}\d{2,8}){1,9})\s{0,64}\]/g
-const elementsMayHold = /\d{2,8}\\{0,8}["']?\s{0,64},\s{0,64}\\{0,8}["']?\d{2,8}/
+const elementsMayHold = /,\s{0,64}\\{0,8}["']?[0-9]/
 
 /** @internal */
 export const inElements: Rule = (text) => {
@@ -29,13 +28,11 @@ export const inElements: Rule = (text) => {
     const start = index + quote.length
     if (areCard(parts)) spans.push({ start, end: index + whole.trimEnd().length - quote.length, mark: maskPan(body) })
   }
-  for (const { 0: whole, 1: body = "", index } of text.matchAll(bare)) {
-    if (!areCard(body.match(/\d+/g) ?? [])) continue
+  const lists = Array.from(text.matchAll(bare)).flatMap(({ 0: whole, 1: body = "", index }) => {
     const start = index + whole.indexOf(body)
-    const quote = quoteAt(text, start) ?? ""
-    spans.push({ start, end: start + body.length, mark: quote + maskPan(body) + quote })
-  }
-  return spans.sort((a, b) => a.start - b.start)
+    return areCard(body.match(/\d+/g) ?? []) ? [{ start, end: start + body.length, mark: maskPan(body) }] : []
+  })
+  return merge([spans, lists])
 }
 
 // --- numbered fields
@@ -46,7 +43,9 @@ const field = new RegExp(
     String.raw`(\d{2,8})(?![\d.]*\d)`,
   "g"
 )
-const fieldMayHold = /\d\]?\\{0,8}["']?\s{0,8}[:=>]{1,2}\s{0,8}\\{0,8}["']?\d{2,8}/
+// A letter before one or two digits and a sign: times such as T08:13:22 look so too.
+const numberedKey = /[A-Za-z_.[-][0-9][0-9]?\]?\\{0,8}["']?\s{0,8}[:=>]/
+const fieldMayHold = /[A-Za-z_.[-][0-9][0-9]?\]?\\{0,8}["']?\s{0,8}[:=>]{1,2}\s{0,8}\\{0,8}["']?[0-9]{2}(?!:)/
 const fieldGap = /^\D{0,16}(?:<\/[\w.-]{1,44}>\D{0,24})?$/
 
 interface Field {
@@ -60,7 +59,7 @@ interface Field {
 
 /** @internal Fields of one name with numbers that follow one another, such as `cc1=4111&cc2=1111`. */
 export const inFields: Rule = (text) => {
-  if (!fieldMayHold.test(text)) return none
+  if (!numberedKey.test(text) || !fieldMayHold.test(text)) return none
   const fields = Array.from(text.matchAll(field), (match): Field => {
     const { 0: whole, 1: stem = "", 2: number, 4: digits = "", index } = match
     const end = index + whole.length
@@ -76,7 +75,7 @@ export const inFields: Rule = (text) => {
     }
     i += Math.max(1, count)
   }
-  return quoteNumbers(text, spans)
+  return spans
 }
 
 // More parts than a card has digits need no look.
@@ -109,10 +108,14 @@ export const cardLength = (parts: ReadonlyArray<string>): number => {
 const element2 =
   /(?<![A-Za-z0-9])(?:DE|F|P|field|bit|element)[\s_.-]?0{0,2}2["']?\s{0,4}[:=]\s{0,4}["']?(1[2-9])(\d{12,19})(?!\d)/gi
 
+const elementMayHold = /[:=]\s{0,4}["']?1[2-9]\d{12}/
+
 /** @internal Data element 2 of ISO 8583 has two digits of length before the number. */
 export const behindLength: Rule = (text) =>
-  Array.from(text.matchAll(element2)).flatMap(({ 0: whole, 2: digits = "", index }) =>
-    Card.brandOf(digits)._tag === "None"
-      ? []
-      : [{ start: index + whole.length - digits.length - 2, end: index + whole.length, mark: maskPan(digits) }]
-  )
+  !elementMayHold.test(text) ?
+    none :
+    Array.from(text.matchAll(element2)).flatMap(({ 0: whole, 2: digits = "", index }) =>
+      Card.brandOf(digits)._tag === "None"
+        ? []
+        : [{ start: index + whole.length - digits.length - 2, end: index + whole.length, mark: maskPan(digits) }]
+    )

@@ -5,7 +5,6 @@
  * @internal
  */
 import * as Card from "../../Card.ts"
-import { quoteNumbers } from "./json.ts"
 import { marks, maskPan, merge, none, type Rule, type Span } from "./span.ts"
 
 // Track 1: %B, number, ^, name, ^, expiry, service code, discretionary data, ?. Track 2: number, = (D in hexadecimal),
@@ -30,29 +29,29 @@ const assigned = String
 
 const cvvLabel = String.raw`cvv2?|cvc2?|cvn2?|(?<![\p{L}\p{N}])(?:cid|csc|cv2|cav2)|security[\s_-]?code|` +
   String.raw`card[\s_-]?(?:verification|security)[\s_-]?(?:value|code|number)2?`
-const labelledCvv = new RegExp(`((?:${cvvLabel})${assigned})\\p{Nd}{3,4}(?!\\p{Nd})`, "giu")
+// The mark of a code that was taken out is no label of what follows.
+const labelledCvv = new RegExp(`((?:${cvvLabel})(?!(?<=\\[CVV)\\](?!=))${assigned})\\p{Nd}{3,4}(?!\\p{Nd})`, "giu")
+
+const mayBeCvv = /[cC](?:[vV][vVcCnN2]|[iI][dD]|[sS][cC]|[aA][vV]2)|[uU][rR][iI][tT][yY]|[vV][eE][rR][iI][fF]/
 
 /** @internal */
-export const cvvs: Rule = (text) => labelled(text, labelledCvv, marks.cvv)
+export const cvvs: Rule = (text) => mayBeCvv.test(text) ? labelled(text, labelledCvv, marks.cvv) : none
 
 const labelledPinBlock = new RegExp(`(pin[\\s_-]?block${assigned})[0-9a-f]{16}(?![0-9a-f])`, "giu")
 
+const mayBePinBlock = /[nN][\s_-]?[bB][lL][oO][cC][kK]/
+
 /** @internal */
-export const pinBlocks: Rule = (text) => labelled(text, labelledPinBlock, marks.pinBlock)
+export const pinBlocks: Rule = (text) =>
+  mayBePinBlock.test(text) ? labelled(text, labelledPinBlock, marks.pinBlock) : none
 
 const labelled = (text: string, expression: RegExp, mark: string): ReadonlyArray<Span> =>
-  quoteNumbers(
-    text,
-    Array.from(text.matchAll(expression), ({ 0: whole, 1: label = "", index }) => ({
-      start: index + label.length,
-      end: index + whole.length,
-      mark
-    }))
-  )
+  Array.from(text.matchAll(expression), ({ 0: whole, 1: label = "", index }) => ({
+    start: index + label.length,
+    end: index + whole.length,
+    mark
+  }))
 
 /** @internal */
 export const pans: Rule = (text) =>
-  quoteNumbers(
-    text,
-    Card.findPans(text).map(({ end, start }) => ({ start, end, mark: maskPan(text.slice(start, end)) }))
-  )
+  Card.findPans(text).map(({ end, start }) => ({ start, end, mark: maskPan(text.slice(start, end)) }))

@@ -55,4 +55,4 @@ export const maskPan = (text: string): string => `[PAN ****${(text.match(/\p{Nd}
 
 /** @internal What stands for a text that holds all this: the card if there is one, since its last digits help to find it. */
 export const summary = (spans: ReadonlyArray<Span>): string =>
-  (spans.find(({ mark }) => mark.startsWith("[PAN *")) ?? spans[0])?.mark.replace(/^\\*["']|\\*["']$/g, "") ?? marks.pan
+  (spans.find(({ mark }) => mark.startsWith("[PAN *")) ?? spans[0])?.mark ?? marks.pan

@@ -200,12 +200,16 @@ const sensitive = (key: string, value: unknown): string | undefined => {
   if (value === null || typeof value === "boolean") return undefined
   const mark = marksByKey.get(key.toLowerCase().replace(/[^a-z0-9]/g, ""))
   if (mark !== marks.pan) return mark
+  if (typeof value === "string" && isMasked.test(value)) return value
   const digits = String(
     typeof value === "number" || typeof value === "bigint" ? value : typeof value === "string" ? value : ""
   )
   // A number that is no card, or too short to keep four digits of, goes whole.
   return /^(?:\P{Nd}*\p{Nd}){12,19}\P{Nd}*$/u.test(digits.slice(0, 64)) ? maskPan(digits) : marks.pan
 }
+
+// What was scrubbed before stays.
+const isMasked = /^\[PAN \*{4}\p{Nd}{0,4}\]$/u
 
 const names = (mark: string, ...keys: ReadonlyArray<string>) => keys.map((key) => [key, mark] as const)
 

@@ -7,56 +7,72 @@
 import { merge, none, type Rule, type Span } from "./span.ts"
 
 const percent = String.raw`%(?:25){0,3}[0-9A-Fa-f]{2}`
-const escapes = new RegExp(
-  [
-    `(?:${percent}){1,64}`,
-    String.raw`%u[0-9A-Fa-f]{4}`,
-    String.raw`\\{1,8}(?:u[0-9A-Fa-f]{4}|u\{[0-9A-Fa-f]{1,6}\}|x[0-9A-Fa-f]{2}|[nrt"'/])`,
-    String.raw`&(?:#[0-9]{1,6}|#[xX][0-9A-Fa-f]{1,5}|[A-Za-z]{2,8});`,
-    String.raw`\u001b\[[0-9;]{0,16}[A-Za-z]`
-  ].join("|"),
-  "g"
-)
+const others = [
+  String.raw`%u[0-9A-Fa-f]{4}`,
+  String.raw`\\{1,8}(?:u[0-9A-Fa-f]{4}|u\{[0-9A-Fa-f]{1,6}\}|x[0-9A-Fa-f]{2}|[nrt"'/])`,
+  String.raw`&(?:#[0-9]{1,6}|#[xX][0-9A-Fa-f]{1,5}|[A-Za-z]{2,8});`,
+  String.raw`\u001b\[[0-9;]{0,16}[A-Za-z]`
+].join("|")
+const escapes = new RegExp(`(?:${percent}){1,64}|${others}`, "g")
 
-/** Passes over texts without escapes that could hide a digit or stand between two. */
+// Of escapes those count that may be a digit, stand between two, or between a label and its value, or are the sign
+// between the fields of a track.
+const digit = String.raw`%(?:25){0,3}3[0-9]|%(?:25){0,3}(?:[eE][fF]%(?:25){0,3}[bB][cC]|[dD][9bB])%|` +
+  String.raw`\\{1,8}(?:[ux](?:00)?3[0-9]|u(?:[fF]{2}1|06[6fF])|u\{)|&#(?:4[89]|5[0-7]|[xX]3[0-9]|[0-9]{4,5});`
 const mayHold = new RegExp(
-  String.raw`${percent}|%u[0-9A-Fa-f]{4}|\\[ux][0-9A-Fa-f{]|[0-9]\\{1,8}[nrt/]|&(?:#|[A-Za-z]{2,8};)|\u001b\[`
+  `${digit}|[0-9][ \\t-]{0,2}(?:${percent}|${others}){1,8}[ \\t-]{0,2}[0-9]|[0-9]%(?:25){0,3}5[eE]|` +
+    String
+      .raw`(?:[cC][vV]|[cC][oO][dD][eE]|[cC][iI][dD]|[cC][sS][cC]|[cC][aA][vV]|[bB][lL][oO][cC][kK])[a-zA-Z0-9]{0,2}[%\\&]`
 )
+const escaped = /[%\\&\u001b]/
 
 interface View {
   readonly text: string
-  /** Where the character at each place starts, and last where the text ends. */
-  readonly starts: ReadonlyArray<number>
+  /** Where runs of characters start in it, in order, and where they stood. A run of an escape is one character. */
+  readonly runs: ReadonlyArray<{ readonly at: number; readonly from: number; readonly isEscape: boolean }>
 }
 
 /** @internal What the rules find behind the escapes of a text, at its place in the text. */
 export const behindEscapes = (rules: ReadonlyArray<Rule>): Rule => (text) => {
-  if (!mayHold.test(text)) return none
-  const { starts, text: decoded } = decode(text)
-  return merge(rules.map((rule) => rule(decoded))).map(({ end, mark, start }): Span => ({
-    start: starts[start]!,
-    end: starts[end]!,
+  if (!escaped.test(text) || !mayHold.test(text)) return none
+  const view = decode(text)
+  return merge(rules.map((rule) => rule(view.text))).map(({ end, mark, start }): Span => ({
+    start: placeOf(view, start),
+    end: placeOf(view, end),
     mark
   }))
 }
 
+/** Where a character of the view stood; the second half of one that takes two is where the first is. */
+const placeOf = ({ runs }: View, at: number): number => {
+  let low = 0
+  let high = runs.length - 1
+  while (low < high) {
+    const middle = (low + high + 1) >> 1
+    if (runs[middle]!.at <= at) low = middle
+    else high = middle - 1
+  }
+  const run = runs[low]!
+  return run.isEscape ? run.from : run.from + at - run.at
+}
+
 const decode = (text: string): View => {
-  const starts: Array<number> = []
+  const runs: Array<View["runs"][number]> = []
   let out = ""
-  const add = (piece: string, at: number) => {
+  const add = (piece: string, from: number, isEscape: boolean) => {
+    if (piece !== "") runs.push({ at: out.length, from, isEscape })
     out += piece
-    for (let i = 0; i < piece.length; i++) starts.push(at)
   }
   let end = 0
   for (const { 0: escape, index } of text.matchAll(escapes)) {
-    for (let at = end; at < index; at++) starts.push(at)
-    out += text.slice(end, index)
+    add(text.slice(end, index), end, false)
     end = index + escape.length
     if (escape.startsWith("%") && escape.charAt(1) !== "u") decodeBytes(escape, index, add)
-    else add(decodeOne(escape), index)
+    else add(decodeOne(escape), index, true)
   }
-  for (let at = end; at <= text.length; at++) starts.push(at)
-  return { text: out + text.slice(end), starts }
+  add(text.slice(end), end, false)
+  runs.push({ at: out.length, from: text.length, isEscape: true })
+  return { text: out, runs }
 }
 
 const named: ReadonlyMap<string, string> = new Map([
@@ -95,7 +111,11 @@ const controls: { readonly [letter: string]: string } = { n: "\n", r: "\r", t: "
 const fromCode = (code: number): string => code <= 0x10ffff ? String.fromCodePoint(code) : "\ufffd"
 
 /** Percent-encoded bytes as UTF-8, and what is none as Latin-1. */
-const decodeBytes = (escape: string, index: number, add: (piece: string, at: number) => void): void => {
+const decodeBytes = (
+  escape: string,
+  index: number,
+  add: (piece: string, from: number, isEscape: boolean) => void
+): void => {
   const bytes = Array.from(escape.matchAll(/%(?:25)*?([0-9A-Fa-f]{2})(?=%|$)/g), ({ 1: hex, index }) => ({
     at: index,
     byte: parseInt(hex ?? "", 16)
@@ -106,7 +126,7 @@ const decodeBytes = (escape: string, index: number, add: (piece: string, at: num
     const rest = bytes.slice(i + 1, i + 1 + more)
     const isWhole = rest.length === more && rest.every(({ byte }) => byte >> 6 === 2)
     const code = rest.reduce((code, { byte }) => (code << 6) | (byte & 0x3f), byte & (more === 0 ? 0xff : 0x3f >> more))
-    add(fromCode(isWhole ? code : byte), index + at)
+    add(fromCode(isWhole ? code : byte), index + at, true)
     i += isWhole ? 1 + more : 1
   }
 }
