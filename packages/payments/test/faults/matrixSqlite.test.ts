@@ -1,4 +1,5 @@
 import { describe } from "@effect/vitest"
+import { checkTable } from "../support/faultTable.ts"
 import * as claims from "./claims.ts"
 import { sqlite } from "./harness.ts"
 import * as payloads from "./payloads.ts"
@@ -7,3 +8,6 @@ import * as results from "./results.ts"
 describe("fault matrix, SQLite", () => {
   for (const rows of [...Object.values(claims), ...Object.values(payloads), ...Object.values(results)]) rows(sqlite)
 })
+
+const shared = ["claims.ts", "payloads.ts", "results.ts"]
+checkTable(({ stores, where }) => shared.includes(where) && stores.includes("SQLite"))

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { GatewaySim, layer as layerSim } from "../../../examples/src/gateway-sim/start.ts"
+import { checkTable } from "../support/faultTable.ts"
 import type { Job } from "../support/idempotentWorker.ts"
 
 /** A database in a folder of its own, which goes with the scope. */
@@ -176,3 +177,5 @@ layer(layerSim(), { excludeTestServices: true, timeout: "60 seconds" })(
     )
   }
 )
+
+checkTable(({ where }) => where === "processes.test.ts")

@@ -3,6 +3,7 @@ import { Deferred, type Duration, Effect, Equal, Fiber, Schema } from "effect"
 import { Idempotency, IdempotencyStore, PaymentError } from "effect-payments"
 import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
+import { checkTable } from "../support/faultTable.ts"
 import { repeat, type Store } from "../support/faultyStore.ts"
 import {
   advance,
@@ -409,3 +410,5 @@ const withCommits = (plan: Array<"lostReply" | "lostRequest">) =>
       }
     }
   })
+
+checkTable(({ where }) => where === "transactions.test.ts")
