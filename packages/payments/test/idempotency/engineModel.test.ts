@@ -1,4 +1,3 @@
-// @effect-diagnostics multipleEffectProvide:off globalErrorInEffectFailure:off
 import { describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { TestGateway } from "effect-payments/testing"

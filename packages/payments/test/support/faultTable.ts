@@ -36,9 +36,8 @@ const namesOf = (task: Task): ReadonlyArray<string> =>
 
 /** Fails when the table lacks a test of this file, or names one that the file does not have. */
 export const checkTable = (isOfThisFile: (listed: Listed) => boolean): void => {
-  const name = "docs/fault-matrix.md names these tests and no others"
-  it(name, ({ task }) => {
-    const there = namesOf(task.file).filter((test) => test !== name)
+  it("docs/fault-matrix.md names these tests and no others", ({ task }) => {
+    const there = namesOf(task.file).filter((test) => test !== task.name)
     assert.deepStrictEqual(listed().filter(isOfThisFile).map(({ test }) => test).toSorted(), there.toSorted())
   })
 }
