@@ -35,7 +35,7 @@ const cockatiel = () =>
 
 const layer = Layer.mergeAll(
   Resilience.layerMemory,
-  AuditLog.layerMemory({ limit: 1000 }),
+  AuditLog.layerMemory({ limit: 1000 }).pipe(Layer.provide(NodeCrypto.layer)),
   Idempotency.layer().pipe(Layer.provide(IdempotencyStore.layerStoreMemory()), Layer.provide(NodeCrypto.layer)),
   Logger.layer([])
 )

@@ -6,9 +6,11 @@
  * in each; {@link record} fills in the time and the {@link Actor} and scrubs the rest. The log is a port with one
  * operation, so that nothing can be changed through it.
  *
- * It guarantees that an entry that was written holds the six facts and no card data that `Redaction` finds. It does not
- * guarantee that the log outlives the process, nor that nobody tampers with it: that is for the layer, and
- * {@link layerMemory} does neither.
+ * It guarantees that an entry that was written holds the six facts and no card data that `Redaction` finds. Entries are
+ * chained by hashes, so that {@link verify} names the first that was changed, moved, taken out or brought in (10.3.4). What
+ * a chain cannot show by itself is that its end was cut off together with what says where it ended; for that there are
+ * keys, and {@link Checkpoint}s kept where whoever writes to the log cannot write. It does not guarantee that an entry was
+ * true.
  *
  * Read `Observe` next, which writes one entry for each call.
  *
@@ -20,8 +22,21 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
+import type * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import * as Card from "./Card.ts"
+import * as canonical from "./internal/auditLog/canonical.ts"
+import * as chain from "./internal/auditLog/chain.ts"
+import * as headSeal from "./internal/auditLog/headSeal.ts"
+import * as database from "./internal/auditLog/sql.ts"
+import * as store from "./internal/auditLog/store.ts"
+import * as tables from "./internal/auditLog/tables.ts"
+import { Digest } from "./internal/effect/crypto.ts"
+import type { Mac } from "./internal/effect/mac.ts"
+import { type Migrator, SqlClient, type SqlError } from "./internal/sql/client.ts"
+import { isIdentifier } from "./internal/sql/statement.ts"
 import * as Redaction from "./Redaction.ts"
 
 /**
@@ -212,7 +227,8 @@ const textOf = (text: string): string => Redaction.scrub(text).slice(0, textMax)
  * **Example**
  *
  * ```ts
- * import { Effect } from "effect"
+ * import { NodeCrypto } from "@effect/platform-node"
+ * import { Effect, Layer } from "effect"
  * import { AuditLog } from "effect-payments"
  *
  * const program = Effect.gen(function*() {
@@ -223,7 +239,7 @@ const textOf = (text: string): string => Redaction.scrub(text).slice(0, textMax)
  *
  * const [entry] = await program.pipe(
  *   AuditLog.withActor({ user: "ada", origin: "backoffice" }),
- *   Effect.provide(AuditLog.layerMemory()),
+ *   Effect.provide(AuditLog.layerMemory().pipe(Layer.provide(NodeCrypto.layer))),
  *   Effect.runPromise
  * )
  * entry?.user // => "ada"
@@ -251,19 +267,37 @@ export class LogUnavailable extends Schema.TaggedError<LogUnavailable>()("LogUna
 }
 
 /**
- * Why an entry was not written. What the entry is about has happened all the same, so the disposition is `Unknown`.
+ * The log could not be read. `detail` is a short word on the cause.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class LogUnreadable extends Schema.TaggedError<LogUnreadable>()("LogUnreadable", {
+  detail: Schema.String.check(Schema.isMaxLength(textMax))
+}) {
+  override get message(): string {
+    return `the audit log could not be read (${this.detail})`
+  }
+}
+
+/**
+ * Why an entry was not written, or the log not read. What an entry is about has happened all the same, so the disposition
+ * is `Unknown`.
  *
  * @category errors
  * @since 0.1.0
  */
 export class AuditLogError extends Schema.TaggedError<AuditLogError>()("AuditLogError", {
-  reason: Schema.Union([LogUnavailable])
+  reason: Schema.Union([LogUnavailable, LogUnreadable])
 }) {
   readonly disposition = "Unknown" as const
   override get message(): string {
     return this.reason.message
   }
 }
+
+const unavailable = (detail: string) => new AuditLogError({ reason: new LogUnavailable({ detail }) })
+const unreadable = (detail: string) => new AuditLogError({ reason: new LogUnreadable({ detail }) })
 
 /**
  * Reads what {@link layerMemory} keeps.
@@ -279,6 +313,143 @@ export class AuditTrail extends Context.Service<AuditTrail, {
 }>()("effect-payments/AuditTrail") {}
 
 /**
+ * An entry and its place in the chain: its number, from 1, its hash, and that of the one before.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Chained {
+  readonly seq: number
+  readonly previous: string
+  readonly hash: string
+  readonly entry: Entry
+}
+
+/**
+ * How far the chain went: the number and the hash of an entry, sealed by the log's key if it has one. Keep them where
+ * whoever can write to the log cannot, such as with another account, or printed: with one, {@link verify} notices a log
+ * that was cut short or written anew.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Checkpoint extends Schema.Class<Checkpoint>("effect-payments/AuditLog/Checkpoint")({
+  seq: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)),
+  hash: Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/)),
+  seal: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(textMax)))
+}) {}
+
+/**
+ * What {@link verify} found: that all is as it was written, with the numbers of the first and the last entry that were
+ * read (0 and 0 when there are none) and whether the end is sealed by a key; or the first entry that is not.
+ *
+ * | fault | what happened |
+ * |---|---|
+ * | `EntryChanged` | the entry, its hash or its place was changed, or it was brought in from elsewhere |
+ * | `EntryMissing` | it was taken out |
+ * | `EntryAdded` | it was put behind the end by other means than the log |
+ * | `TailCut` | it and all after it are gone |
+ * | `HeadChanged` | its hash is not what the end of the log, or a checkpoint, says: the chain was written anew |
+ * | `HeadForged` | the end is not sealed by a key of the log |
+ * | `CheckpointForged` | the checkpoint that was given is not |
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Verdict =
+  | { readonly _tag: "Intact"; readonly first: number; readonly last: number; readonly sealed: boolean }
+  | { readonly _tag: "Broken"; readonly seq: number; readonly fault: chain.Fault }
+
+/**
+ * Options of {@link verify}.
+ *
+ * - `checkpoint`: one that was taken earlier, which the log has to reach.
+ * - `after`: one to begin behind, when older entries were archived or were verified before.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface VerifyOptions {
+  readonly checkpoint?: Checkpoint | undefined
+  readonly after?: Checkpoint | undefined
+}
+
+/**
+ * Reads a log that is chained. Every access to an audit log is itself to be logged (PCI DSS 10.2.1.3): {@link read} and
+ * {@link verify} do.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class AuditChain extends Context.Service<AuditChain, {
+  /** At most `limit` entries, 1 to 1000, after the number `after`, 0 by default; in order. */
+  readonly page: (
+    options: { readonly after?: number | undefined; readonly limit: number }
+  ) => Effect.Effect<ReadonlyArray<Chained>, AuditLogError>
+  /** The end of the log now. */
+  readonly checkpoint: Effect.Effect<Checkpoint, AuditLogError>
+  /** Reads the log up to where it ends now, in bounded memory. */
+  readonly verify: (options?: VerifyOptions) => Effect.Effect<Verdict, AuditLogError>
+}>()("effect-payments/AuditChain") {}
+
+/**
+ * Reads a page of the log, and records that it was read.
+ *
+ * @category reading
+ * @since 0.1.0
+ */
+export const read = (
+  options: { readonly after?: number | undefined; readonly limit: number }
+): Effect.Effect<ReadonlyArray<Chained>, AuditLogError, AuditLog | AuditChain> =>
+  accessed("read", Effect.flatMap(AuditChain, ({ page }) => page(options)))
+
+/**
+ * Verifies the log, and records that it was verified.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import { NodeCrypto } from "@effect/platform-node"
+ * import { Effect, Layer } from "effect"
+ * import { AuditLog } from "effect-payments"
+ *
+ * const program = Effect.gen(function*() {
+ *   yield* AuditLog.record({ event: "payment", action: "charge", resource: "order 4711", outcome: "succeeded" })
+ *   return yield* AuditLog.verify()
+ * })
+ *
+ * const layer = AuditLog.layerMemory().pipe(Layer.provide(NodeCrypto.layer))
+ * await Effect.runPromise(Effect.provide(program, layer)) // => { _tag: "Intact", first: 1, last: 1, sealed: false }
+ * ```
+ *
+ * @category reading
+ * @since 0.1.0
+ */
+export const verify = (options?: VerifyOptions): Effect.Effect<Verdict, AuditLogError, AuditLog | AuditChain> =>
+  accessed("verify", Effect.flatMap(AuditChain, ({ verify }) => verify(options)))
+
+const accessed = <A, R>(action: string, self: Effect.Effect<A, AuditLogError, R>) =>
+  Effect.onExit(self, (exit) =>
+    record({
+      event: "auditLogAccess",
+      action,
+      resource: "audit log",
+      outcome: exit._tag === "Success" ? "succeeded" : "notExecuted"
+    }))
+
+/**
+ * Keys that seal the end of a log, 16 bytes or more each. `current` names the one that seals, the others only verify what
+ * was sealed before. Ids are 1 to 32 of `A-Z`, `a-z`, `0-9`, `-` and `_`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface KeyRing {
+  readonly current: string
+  readonly keys: { readonly [id: string]: Redacted.Redacted<Uint8Array> }
+}
+
+/**
  * Keeps the newest `limit` entries (10,000 by default, at least 1) in the memory of this process.
  *
  * **When to use**
@@ -290,24 +461,154 @@ export class AuditTrail extends Context.Service<AuditTrail, {
  */
 export const layerMemory = (
   options?: { readonly limit?: number | undefined }
-): Layer.Layer<AuditLog | AuditTrail> =>
-  Layer.effectContext(Effect.sync(() => {
+): Layer.Layer<AuditLog | AuditTrail | AuditChain, never, Digest.Digest> =>
+  Layer.effectContext(Effect.gen(function*() {
     const limit = Math.max(1, Math.floor(options?.limit ?? 10_000)) || 1
-    const kept: Array<Entry> = []
-    let appended = 0
-    return Context.make(AuditLog, {
-      append: (entry) =>
-        Effect.sync(() => {
-          kept[appended++ % limit] = entry
-        })
-    }).pipe(Context.add(AuditTrail, {
-      entries: Effect.sync(() => {
-        const oldest = appended > limit ? appended % limit : 0
-        return [...kept.slice(oldest), ...kept.slice(0, oldest)]
-      }),
-      dropped: Effect.sync(() => Math.max(0, appended - limit))
+    const hash = chain.makeHash(yield* Digest.Digest, defaultName)
+    const kept = store.makeMemory(limit, hash)
+    return servicesOf(kept, hash, undefined, (never) => never).pipe(Context.add(AuditTrail, {
+      // They were decoded before they were kept.
+      entries: Effect.map(kept.links, (links) => links.map(({ text }) => decodeText(text))),
+      dropped: Effect.map(kept.base, ({ seq }) => seq)
     }))
   }))
+
+/** The table of {@link layerSql} unless another is named, and the name of the chain unless another is given. */
+const defaultTable = "effect_payments_audit"
+const defaultName = "audit"
+
+/**
+ * Keeps entries in a table of SQLite or Postgres that refuses to have them changed or removed.
+ *
+ * **Details**
+ *
+ * The layer creates its two tables, or brings them up to date, unless `migrate` is false; processes that start at once
+ * wait for one another. `table` is 1 to 40 of `a-z`, `0-9` and `_`. Writers of all processes go one after the other, which
+ * keeps the chain one; entries of the same tick share a commit. On Postgres an entry is written beside a transaction of
+ * the caller and stays when that is rolled back; on SQLite, whose transaction holds the one connection, it is written in
+ * it.
+ *
+ * `keys` seal the end of the log by HMAC-SHA256 with each commit, so that only who has a key can cut or rewrite it
+ * unnoticed; give them from the first entry on. Of two states of the log that were both sealed, the older can be put back
+ * by who can write to the database: {@link Checkpoint}s kept elsewhere tell. `name` is bound into each hash, so that
+ * entries of one log do not fit into another; a log keeps its name for life.
+ *
+ * **Gotchas**
+ *
+ * The table refuses UPDATE and DELETE by a trigger, which keeps out mistakes, not an administrator. Give the program a
+ * role that may only insert into it and update the table of the head.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import { NodeCrypto } from "@effect/platform-node"
+ * import { SqliteClient } from "@effect-payments/sqlite"
+ * import { Effect, Layer, Redacted } from "effect"
+ * import { AuditLog } from "effect-payments"
+ *
+ * const key = Redacted.make(crypto.getRandomValues(new Uint8Array(32)))
+ * const layer = AuditLog.layerSql({ keys: { current: "2026-11", keys: { "2026-11": key } } }).pipe(
+ *   Layer.provide([SqliteClient.layer({ filename: ":memory:" }), NodeCrypto.layer])
+ * )
+ *
+ * const program = AuditLog.record({ event: "payment", action: "charge", resource: "order 1", outcome: "refused" }).pipe(
+ *   Effect.andThen(AuditLog.verify())
+ * )
+ *
+ * await Effect.runPromise(Effect.provide(program, layer)) // => { _tag: "Intact", first: 1, last: 1, sealed: true }
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerSql = (
+  options?: {
+    readonly table?: string | undefined
+    readonly migrate?: boolean | undefined
+    readonly name?: string | undefined
+    readonly keys?: KeyRing | undefined
+  }
+): Layer.Layer<
+  AuditLog | AuditChain,
+  AuditLogError | Migrator.MigrationError | SqlError.SqlError,
+  SqlClient.SqlClient | Digest.Digest | Mac.Mac
+> => Layer.effectContext(makeSql(options ?? {}))
+
+const makeSql = Effect.fnUntraced(function*(
+  { keys, migrate = true, name = defaultName, table = defaultTable }: Exclude<Parameters<typeof layerSql>[0], undefined>
+): Effect.fn.Return<
+  Context.Context<AuditLog | AuditChain>,
+  AuditLogError | Migrator.MigrationError | SqlError.SqlError,
+  SqlClient.SqlClient | Digest.Digest | Mac.Mac | Scope.Scope
+> {
+  const dialect = database.dialectOf(yield* SqlClient.SqlClient)
+  if (dialect === undefined) return yield* Effect.fail(unavailable("the log speaks sqlite and pg"))
+  if (!isIdentifier(table)) {
+    return yield* Effect.fail(unavailable("table must be 1 to 40 of a-z, 0-9 and _, no digit first"))
+  }
+  if (!/^[\x20-\x7e]{1,64}$/.test(name)) {
+    return yield* Effect.fail(unavailable("name must be 1 to 64 printable ASCII characters"))
+  }
+  const fault = keys === undefined ? undefined : headSeal.faultOf(keys)
+  if (fault !== undefined) return yield* Effect.fail(unavailable(fault))
+  if (migrate) yield* tables.migrate(table)
+  const hash = chain.makeHash(yield* Digest.Digest, name)
+  const sealer = keys === undefined ? undefined : yield* headSeal.make(keys, name)
+  return servicesOf(yield* database.make(dialect, table, hash, sealer), hash, sealer, database.detailOf)
+})
+
+/**
+ * The migrations of {@link layerSql} by number and name, for a project that runs them with its own migrator and sets
+ * `migrate: false`. They have to run exactly once.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const migrations = (
+  options?: { readonly table?: string | undefined }
+): { readonly [name: string]: Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient> } =>
+  tables.migrations(options?.table ?? defaultTable)
+
+// Beyond what scrubbed details can take; entries made by hand may be longer.
+const entryMax = 1_000_000
+const pageMax = 1000
+
+const servicesOf = <E>(
+  kept: store.Store<E>,
+  hash: chain.Hash,
+  sealer: headSeal.Sealer | undefined,
+  detailOf: (error: E) => string
+): Context.Context<AuditLog | AuditChain> =>
+  Context.make(AuditLog, {
+    append: (entry) => {
+      const text = canonical.write(encode(entry), entryMax)
+      return text === undefined
+        ? Effect.fail(unavailable("EntryTooLarge"))
+        : Effect.mapError(kept.append(text), (error) => unavailable(detailOf(error)))
+    }
+  }).pipe(Context.add(AuditChain, {
+    page: ({ after = 0, limit }) =>
+      Number.isInteger(limit) && limit >= 1 && limit <= pageMax && Number.isSafeInteger(after) && after >= 0
+        ? Effect.flatMap(Effect.mapError(kept.page(after, limit), (error) => unreadable(detailOf(error))), readAll)
+        : Effect.fail(unreadable(`limit must be a whole number from 1 to ${pageMax}, after one from 0`)),
+    checkpoint: Effect.map(
+      Effect.mapError(kept.head, (error) => unreadable(detailOf(error))),
+      ({ hash, seal, seq }) => new Checkpoint({ seq, hash, ...seal === undefined ? {} : { seal } })
+    ),
+    verify: (options = {}) =>
+      Effect.mapError(chain.verify(kept, hash, sealer, options), (error) => unreadable(detailOf(error)))
+  }))
+
+const decodeEntry = Schema.decodeUnknownResult(Schema.fromJsonString(Entry))
+const decodeText = Schema.decodeUnknownSync(Schema.fromJsonString(Entry))
+
+const readAll = (links: ReadonlyArray<chain.Link>): Effect.Effect<ReadonlyArray<Chained>, AuditLogError> =>
+  Effect.forEach(links, ({ hash, previous, seq, text }) => {
+    const entry = decodeEntry(text)
+    return Result.isSuccess(entry)
+      ? Effect.succeed({ seq, previous, hash, entry: entry.success })
+      : Effect.fail(unreadable(`EntryUnreadable ${seq}`))
+  })
 
 /**
  * Writes each entry as one line of the log, for a collector that keeps it: message `audit`, the entry as annotations.

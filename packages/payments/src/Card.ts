@@ -14,9 +14,12 @@
  *
  * @since 0.1.0
  */
+import type * as Brands from "effect/Brand"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import * as SchemaGetter from "effect/SchemaGetter"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import { brands } from "./internal/card/brands.ts"
@@ -136,6 +139,80 @@ export const brandOf = (digits: string): Option.Option<Brand> =>
     : Option.none()
 
 /**
+ * A card number in the hands of the program: bare digits, redacted. Only a vault (`Tokenizer`) has a use for one.
+ *
+ * **Details**
+ *
+ * It is decoded from text that is one card number and nothing else, written as {@link findPans} knows it. It has no
+ * encoder: a schema with a card number in it decodes a request, and can neither be sent, stored nor fingerprinted. That
+ * is so by type, and at run time where types are cast away. A refusal holds nothing of the text, not even when the input
+ * is reported.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import { Redacted, Schema } from "effect"
+ * import { Card } from "effect-payments"
+ *
+ * const pan = Schema.decodeUnknownSync(Card.Pan)("4111 1111 1111 1111")
+ *
+ * String(pan) // => "<redacted:Pan>"
+ * Redacted.value(pan) // => "4111111111111111"
+ * ```
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Pan: Schema.Decoder<Pan> = decoder<Pan>("Pan", (text) => {
+  const trimmed = text.trim()
+  const [found] = trimmed.length <= panTextMax ? detect.find(trimmed, 1) : []
+  return found !== undefined && found.start === 0 && found.end === trimmed.length
+    ? detect.digitsOf(trimmed)
+    : undefined
+}, "a card number and nothing else")
+
+/**
+ * See {@link Pan}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Pan = Redacted.Redacted<string> & Brands.Brand<"Pan">
+
+/**
+ * A security code, three or four digits, redacted. It may be used for one authorization and kept nowhere (PCI DSS
+ * 3.3.1.2): like {@link Pan} it has no encoder, and there is no vault for it.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import { Exit, Schema } from "effect"
+ * import { Card } from "effect-payments"
+ *
+ * const request = Schema.Struct({ token: Card.CardToken, cvv: Card.Cvv })
+ * const decoded = Schema.decodeUnknownExit(request)({ token: "tok_1QxZ7b", cvv: "123" })
+ *
+ * Exit.isSuccess(decoded) // => true
+ * ```
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Cvv: Schema.Decoder<Cvv> = decoder<Cvv>(
+  "Cvv",
+  (text) => /^[0-9]{3,4}$/.test(text) ? text : undefined,
+  "a security code of three or four digits"
+)
+
+/**
+ * See {@link Cvv}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Cvv = Redacted.Redacted<string> & Brands.Brand<"Cvv">
+
+/**
  * What stands for a card at a gateway: 1 to 255 characters of printable ASCII with no space at either end, and no card
  * number within.
  *
@@ -200,4 +277,27 @@ const faultOf = (input: unknown): string | undefined => {
   }
   // A point before digits makes them the fraction of a number elsewhere; in a token it is but a separator.
   return containsPan(input) || containsPan(input.replaceAll(".", " ")) ? "must not hold a card number" : undefined
+}
+
+// More than any way to write a card takes.
+const panTextMax = 128
+
+/** Decodes text to something redacted that nothing encodes. Of what is refused, the issue shows nothing. */
+function decoder<A extends Redacted.Redacted<string>>(
+  label: string,
+  parse: (text: string) => string | undefined,
+  expected: string
+): Schema.Decoder<A> {
+  return Schema.Unknown.pipe(Schema.decodeTo(
+    Schema.Redacted(Schema.String, { label, disallowJsonEncode: true }),
+    {
+      decode: SchemaGetter.transformEffect((input) => {
+        const parsed = typeof input === "string" ? parse(input) : undefined
+        return parsed === undefined
+          ? Effect.fail(new SchemaIssue.InvalidValue({ message: `expected ${expected}` }))
+          : Effect.succeed(Redacted.make(parsed, { label }))
+      }),
+      encode: SchemaGetter.forbidden(() => `a ${label} is not encoded`)
+    }
+  )) as Schema.Constraint as Schema.Decoder<A>
 }

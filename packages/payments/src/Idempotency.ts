@@ -40,11 +40,11 @@ import type * as Schema from "effect/Schema"
 import type { IdempotencyStore, StoreUnavailable } from "./IdempotencyStore.ts"
 import type { Digest, SecureRandom } from "./internal/effect/crypto.ts"
 import type { Call, Policy, ResolveContext as Context_ } from "./internal/idempotency/call.ts"
-import { codecOf } from "./internal/idempotency/canonical.ts"
 import * as engine from "./internal/idempotency/engine.ts"
 import type { Answered } from "./internal/idempotency/entry.ts"
 import * as errors from "./internal/idempotency/errors.ts"
 import * as record from "./internal/idempotency/record.ts"
+import { codecOf } from "./internal/stack/canonical.ts"
 import { type Claim as ClaimService, GatewayCallMustBeInsideIdempotent } from "./internal/stack/claim.ts"
 import type {
   BulkheadMustBeInsideIdempotent,

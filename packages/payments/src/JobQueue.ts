@@ -35,7 +35,7 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
-import * as DateTime from "effect/DateTime"
+import type * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -45,12 +45,13 @@ import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { Redis } from "./internal/effect/redis.ts"
 import type { JobQueueError } from "./internal/jobQueue/errors.ts"
+import { makeOn } from "./internal/jobQueue/make.ts"
 import * as memory from "./internal/jobQueue/memory.ts"
-import * as engine from "./internal/jobQueue/queue.ts"
+import type * as engine from "./internal/jobQueue/queue.ts"
 import * as redis from "./internal/jobQueue/redis.ts"
 import * as sql from "./internal/jobQueue/sql.ts"
 import type { Store } from "./internal/jobQueue/store.ts"
-import { dayMillis, nameExpected, namePattern, reader } from "./internal/option/option.ts"
+import { dayMillis, reader } from "./internal/option/option.ts"
 import type { Migrator, SqlClient, SqlError } from "./internal/sql/client.ts"
 
 export {
@@ -205,54 +206,7 @@ export class SqlJobQueueStore extends Context.Service<SqlJobQueueStore, Store>()
  * @since 0.1.0
  */
 export const make = <A>(options: Options<A>): Effect.Effect<JobQueue<A>, never, JobQueueStore> =>
-  Effect.flatMap(JobQueueStore, (store) => makeOn(store, "JobQueue.make", options))
-
-/** @internal */
-export const makeOn = <A>(store: Store, stage: string, options: Options<A>): Effect.Effect<JobQueue<A>> =>
-  Effect.gen(function*() {
-    const { integer, matching } = reader(stage)
-    const name = yield* matching("name", options.name, namePattern, nameExpected)
-    const made = yield* engine.make<A>(store, {
-      name,
-      payload: options.payload,
-      attemptsMax: yield* integer("attemptsMax", options.attemptsMax ?? 10, 1, 1000),
-      retry: options.retry,
-      payloadLimitBytes: yield* integer("payloadLimitBytes", options.payloadLimitBytes ?? 262_144, 1, 16_777_216)
-    })
-    return {
-      name,
-      offer: made.offer,
-      work: (handler, options) =>
-        Effect.flatMap(
-          reader("JobQueue.work").integer("workers", options?.workers ?? 4, 1, 1000),
-          (workers) => made.work(handler, workers)
-        ),
-      deadLetters: (page) => deadLetters(store, name, made, page),
-      deadLetterCount: store.countDead(name),
-      requeue: (id) => store.requeue(name, id),
-      discard: (id) => store.discard(name, id)
-    }
-  })
-
-const deadLetters = <A>(
-  store: Store,
-  name: string,
-  { decode }: engine.Engine<A>,
-  page: { readonly after?: string | undefined; readonly limit?: number | undefined } | undefined
-): Effect.Effect<ReadonlyArray<DeadLetter<A>>, JobQueueError> =>
-  Effect.gen(function*() {
-    const limit = yield* reader("JobQueue.deadLetters").integer("limit", page?.limit ?? 100, 1, 1000)
-    const dead = yield* store.dead(name, { after: page?.after, limit })
-    return yield* Effect.forEach(dead, ({ attempts, cursor, element, failedAtMillis, failure, id }) =>
-      Effect.map(Effect.option(decode(element)), (payload): DeadLetter<A> => ({
-        id,
-        payload,
-        attempts,
-        failure,
-        failedAt: DateTime.makeUnsafe(Number.isNaN(failedAtMillis) ? 0 : failedAtMillis),
-        cursor
-      })))
-  })
+  Effect.flatMap(JobQueueStore, (store) => makeOn(store, options))
 
 /**
  * Workers as a layer: they work as long as the layer lives, and give back what they have not finished when it ends.

@@ -101,7 +101,8 @@ export interface LogExecutionOptions<in A> {
  * **Example**
  *
  * ```ts
- * import { Effect } from "effect"
+ * import { NodeCrypto } from "@effect/platform-node"
+ * import { Effect, Layer } from "effect"
  * import { AuditLog, Observe } from "effect-payments"
  *
  * const charge = Effect.succeed({ id: "tx_1" }).pipe(
@@ -114,7 +115,8 @@ export interface LogExecutionOptions<in A> {
  *   return (yield* trail.entries).map(({ action, detail, outcome }) => ({ action, detail, outcome }))
  * })
  *
- * const entries = await Effect.runPromise(Effect.provide(program, AuditLog.layerMemory()))
+ * const layer = AuditLog.layerMemory().pipe(Layer.provide(NodeCrypto.layer))
+ * const entries = await Effect.runPromise(Effect.provide(program, layer))
  * entries[0]?.outcome // => "succeeded"
  * entries[0]?.detail // => { args: { card: "[PAN ****1111]", cents: 500 }, result: "tx_1" }
  * ```

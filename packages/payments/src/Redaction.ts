@@ -8,7 +8,7 @@
  *
  * It guarantees to be total: it never throws, takes time linear in what it reads, reads a bounded amount of a value and
  * never changes its input. Scrubbing twice is scrubbing once, and JSON stays JSON. It does not guarantee that nothing is
- * missed: encryption and compression hide what they hold, and an id that has the leading digits, the length and the check
+ * missed: encryption, compression and base64 of base64 hide what they hold, and an id that has the leading digits, the length and the check
  * digit of a card is taken for one. The first line is not to have them: use `Card.CardToken`.
  *
  * | | bound |
@@ -133,6 +133,8 @@ export interface Scrubbed {
  * line or between words.
  *
  * **Gotchas**
+ *
+ * It gives out nothing before it has 65,536 characters or the text ends: it is for files, not for following a log.
  *
  * In a run of more than 60,000 characters of base64 or hexadecimal without a break, a card number that lies across the
  * cut can be missed.
@@ -268,14 +270,14 @@ export type Unguarded =
  * **Example**
  *
  * ```ts
- * import { Effect, Logger } from "effect"
+ * import { Effect, Layer, Logger } from "effect"
  * import { Redaction } from "effect-payments"
  *
  * const count = Effect.map(Redaction.unguarded, (exits) => exits.length)
  * const nearer = Logger.layer([Logger.formatJson])
  *
  * Effect.runSync(count.pipe(Effect.provide(Redaction.layer()))) // => 0
- * Effect.runSync(count.pipe(Effect.provide(nearer), Effect.provide(Redaction.layer()))) // => 1
+ * Effect.runSync(count.pipe(Effect.provide(nearer.pipe(Layer.provideMerge(Redaction.layer()))))) // => 1
  * ```
  *
  * @category guards
@@ -314,7 +316,7 @@ export type RunMain = <E, A>(
  * // On Node, `NodeRuntime.runMain` of @effect/platform-node.
  * await new Promise<void>((resolve) => {
  *   const run = Runtime.makeRunMain(({ fiber }) => fiber.addObserver(() => resolve()))
- *   Effect.fail(new Error("no such card: 4111111111111111")).pipe(Redaction.runMain(run, { loggers: [collect] }))
+ *   Effect.die(new Error("no such card: 4111111111111111")).pipe(Redaction.runMain(run, { loggers: [collect] }))
  * })
  * lines.join().includes("no such card: [PAN ****1111]") // => true
  * ```

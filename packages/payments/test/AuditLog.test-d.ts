@@ -1,10 +1,13 @@
 import type { Effect, Layer } from "effect"
 import { AuditLog } from "effect-payments"
+import type { Digest } from "effect/crypto"
 import { expectTypeOf, it } from "vitest"
 
 it("records need the log, fail with its error and nothing else", () => {
   expectTypeOf(AuditLog.record).returns.toEqualTypeOf<Effect.Effect<void, AuditLog.AuditLogError, AuditLog.AuditLog>>()
-  expectTypeOf(AuditLog.layerMemory()).toEqualTypeOf<Layer.Layer<AuditLog.AuditLog | AuditLog.AuditTrail>>()
+  expectTypeOf(AuditLog.layerMemory()).toEqualTypeOf<
+    Layer.Layer<AuditLog.AuditLog | AuditLog.AuditTrail | AuditLog.AuditChain, never, Digest.Digest>
+  >()
   expectTypeOf(AuditLog.layerLog).toEqualTypeOf<Layer.Layer<AuditLog.AuditLog>>()
 })
 

@@ -1,7 +1,16 @@
+import { SqliteClient } from "@effect-payments/sqlite"
+import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import { assert, describe, it } from "@effect/vitest"
-import { DateTime, Effect, Exit, Logger, References, Schema } from "effect"
+import { DateTime, Effect, Exit, Layer, Logger, References, Schema } from "effect"
 import { AuditLog, Card, PaymentError } from "effect-payments"
 import { TestClock } from "effect/testing"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { auditContract, recordAll } from "./auditLog/contract.ts"
+import { auditSqlContract, keys } from "./auditLog/sqlContract.ts"
+
+const memory = (limit?: number) => AuditLog.layerMemory({ limit }).pipe(Layer.provide(NodeCrypto.layer))
 
 const fact = {
   event: "payment",
@@ -75,13 +84,13 @@ describe("record", () => {
       const [entry] = yield* recorded(fact).pipe(AuditLog.withActor({ user: "ada", origin: "backoffice" }))
       assert.deepInclude(entry, { ...fact, user: "ada", origin: "backoffice" })
       assert.strictEqual(entry && DateTime.toEpochMillis(entry.at), 1000)
-    }).pipe(Effect.provide(AuditLog.layerMemory())))
+    }).pipe(Effect.provide(memory())))
 
   it.effect("says so when nobody said who acts", () =>
     Effect.gen(function*() {
       const [entry] = yield* recorded(fact)
       assert.deepInclude(entry, { user: "unidentified", origin: "unidentified" })
-    }).pipe(Effect.provide(AuditLog.layerMemory())))
+    }).pipe(Effect.provide(memory())))
 
   it.effect("stores no card data in any field", () =>
     Effect.gen(function*() {
@@ -92,7 +101,7 @@ describe("record", () => {
       assert.isFalse(Card.containsPan(stored))
       assert.notInclude(stored, "123")
       assert.include(stored, "[PAN ****1111]")
-    }).pipe(Effect.provide(AuditLog.layerMemory())))
+    }).pipe(Effect.provide(memory())))
 
   it.effect.prop(
     "takes any text and any detail",
@@ -105,7 +114,7 @@ describe("record", () => {
         )
         assert.strictEqual(entries.length, 1)
         assert.isTrue(Exit.isSuccess(Schema.encodeExit(AuditLog.Entry)(entries[0]!)))
-      }).pipe(Effect.provide(AuditLog.layerMemory()))
+      }).pipe(Effect.provide(memory()))
   )
 
   it.effect("fails with a typed error that knows nothing for sure", () =>
@@ -130,12 +139,12 @@ describe("layerMemory", () => {
       assert.deepStrictEqual([yield* seen, yield* trail.dropped], [["1", "2", "3"], 0])
       for (let i = 4; i <= 8; i++) yield* AuditLog.record({ ...fact, action: `${i}` })
       assert.deepStrictEqual([yield* seen, yield* trail.dropped], [["6", "7", "8"], 5])
-    }).pipe(Effect.provide(AuditLog.layerMemory({ limit: 3 }))))
+    }).pipe(Effect.provide(memory(3))))
 
   it.effect("keeps at least one", () =>
     Effect.gen(function*() {
       assert.strictEqual((yield* recorded(fact, fact)).length, 1)
-    }).pipe(Effect.provide(AuditLog.layerMemory({ limit: Number.NaN }))))
+    }).pipe(Effect.provide(memory(Number.NaN))))
 })
 
 describe("layerLog", () => {
@@ -154,4 +163,43 @@ describe("layerLog", () => {
       }]])
     }).pipe(Effect.provide([AuditLog.layerLog, Logger.layer([logger])]))
   })
+})
+
+auditContract("memory", memory, { sealed: false })
+
+const sqlite = (filename: string) => SqliteClient.layer({ filename, busyTimeout: "10 seconds" })
+
+auditContract(
+  "sqlite",
+  () => AuditLog.layerSql().pipe(Layer.provide([sqlite(":memory:"), NodeCrypto.layer])),
+  { sealed: false }
+)
+
+auditContract(
+  "sqlite with keys",
+  () => AuditLog.layerSql({ keys: keys() }).pipe(Layer.provide([sqlite(":memory:"), NodeCrypto.layer])),
+  { sealed: true }
+)
+
+auditSqlContract("sqlite", {
+  database: Effect.map(
+    Effect.acquireRelease(
+      Effect.sync(() => mkdtempSync(join(tmpdir(), "audit-"))),
+      (directory) => Effect.sync(() => rmSync(directory, { recursive: true, force: true }))
+    ),
+    (directory) => () => sqlite(join(directory, "audit.db"))
+  ),
+  unguard: ["DROP TRIGGER effect_payments_audit_no_update", "DROP TRIGGER effect_payments_audit_no_delete"],
+  writesBesideTransaction: false
+})
+
+describe("the memory log that drops", () => {
+  it.effect("verifies what it still has", () =>
+    Effect.gen(function*() {
+      yield* recordAll(8)
+      const chain = yield* AuditLog.AuditChain
+      assert.deepStrictEqual<unknown>(yield* chain.verify(), { _tag: "Intact", first: 6, last: 8, sealed: false })
+      assert.deepStrictEqual((yield* chain.page({ after: 6, limit: 10 })).map(({ seq }) => seq), [7, 8])
+      assert.deepStrictEqual((yield* chain.page({ limit: 2 })).map(({ seq }) => seq), [6, 7])
+    }).pipe(Effect.provide(memory(3))))
 })

@@ -1,5 +1,6 @@
+import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Fiber, Logger, type LogLevel, Metric, References, Schema, Tracer } from "effect"
+import { Cause, Effect, Exit, Fiber, Layer, Logger, type LogLevel, Metric, References, Schema, Tracer } from "effect"
 import { AuditLog, Idempotency, Observe, PaymentError, Resilience } from "effect-payments"
 import { TestClock } from "effect/testing"
 
@@ -14,6 +15,8 @@ interface Line {
   readonly message: unknown
   readonly annotations: Readonly<Record<string, unknown>>
 }
+
+const auditLog = AuditLog.layerMemory().pipe(Layer.provide(NodeCrypto.layer))
 
 const capture = () => {
   const lines: Array<Line> = []
@@ -98,7 +101,7 @@ describe("logExecution", () => {
         args: { cents: 500 }
       })
       assert.strictEqual(lines[0]?.annotations["result"], outcome === "succeeded" ? "ok" : undefined)
-    }).pipe(Effect.provide([AuditLog.layerMemory(), layer]))
+    }).pipe(Effect.provide([auditLog, layer]))
   })
 
   it.effect("shows a failure by its tags and nothing else", () => {
@@ -124,7 +127,7 @@ describe("logExecution", () => {
       ])
       assert.deepStrictEqual(lines.map((x) => x.annotations["error"]), errors)
       assert.notInclude(JSON.stringify([lines, yield* trail.entries]), "raw body")
-    }).pipe(Effect.provide([AuditLog.layerMemory(), layer]))
+    }).pipe(Effect.provide([auditLog, layer]))
   })
 
   it.effect("passes arguments and result through redaction", () => {
@@ -142,7 +145,7 @@ describe("logExecution", () => {
       assert.notMatch(written, /4111 ?1111/)
       assert.notMatch(written, /"123"|456/)
       assert.include(written, "[PAN ****1111]")
-    }).pipe(Effect.provide([AuditLog.layerMemory(), layer]))
+    }).pipe(Effect.provide([auditLog, layer]))
   })
 
   it.effect("survives a selection that throws", () =>
@@ -156,7 +159,7 @@ describe("logExecution", () => {
       })
       assert.strictEqual(yield* logged, 1)
       assert.deepStrictEqual((yield* trail.entries)[0]?.detail, { result: "[unreadable]" })
-    }).pipe(Effect.provide([AuditLog.layerMemory(), capture().layer])))
+    }).pipe(Effect.provide([auditLog, capture().layer])))
 
   it.effect("writes the entry of a call that is cut off from outside", () => {
     const { layer, lines } = capture()
@@ -171,7 +174,7 @@ describe("logExecution", () => {
       const [entry] = yield* trail.entries
       assert.deepInclude(entry, { outcome: "interrupted", durationMillis: 1000 })
       assert.strictEqual(lines.length, 1)
-    }).pipe(Effect.provide([AuditLog.layerMemory(), layer]))
+    }).pipe(Effect.provide([auditLog, layer]))
   })
 
   it.effect("writes an entry for each attempt, innermost", () =>
@@ -186,7 +189,7 @@ describe("logExecution", () => {
       yield* lasting(call)
       const outcomes = (yield* trail.entries).map((x) => x.outcome)
       assert.deepStrictEqual(outcomes, ["notExecuted", "notExecuted", "succeeded"])
-    }).pipe(Effect.provide([AuditLog.layerMemory(), capture().layer])))
+    }).pipe(Effect.provide([auditLog, capture().layer])))
 
   const lostEntries = Effect.map(
     Metric.snapshot,
@@ -236,7 +239,7 @@ describe("logExecution", () => {
       const trail = yield* AuditLog.AuditTrail
       assert.strictEqual((yield* trail.entries).length, 1)
     }).pipe(Effect.provide([
-      AuditLog.layerMemory(),
+      auditLog,
       Logger.layer([Logger.make(() => {
         throw new Error("disk full")
       })])

@@ -1,7 +1,7 @@
 import { SqliteClient } from "@effect-payments/sqlite"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Exit, Fiber, Layer, Schedule, Schema, Scope } from "effect"
-import { PaymentError, PaymentGateway, Saga, SagaLog } from "effect-payments"
+import { Card, Idempotency, Money, PaymentError, PaymentGateway, Saga, SagaLog } from "effect-payments"
 import { TestGateway } from "effect-payments/testing"
 import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
@@ -442,6 +442,47 @@ describe("tries", () => {
       assert.deepStrictEqual(told, ["InDoubt"])
     }).pipe(Effect.provide(all)))
 
+  it.effect("of an earlier process count: what was not sent now may have happened then", () =>
+    Effect.gen(function*() {
+      const shop = yield* Shop
+      shop.plan.set("reserve", Effect.never)
+      const fiber = yield* Effect.forkChild(Saga.execute(checkout, order, o1))
+      yield* settled
+      yield* Fiber.interrupt(fiber)
+      shop.plan.set("reserve", unreachable)
+      const execution = yield* over(Saga.execute(checkout, order, o1), "6 seconds")
+      assert.deepStrictEqual(execution, {
+        _tag: "Compensated",
+        cause: { _tag: "InDoubt", step: "reserve", detail: "Unreachable" },
+        undos: [{ _tag: "Undone", step: "reserve" }]
+      })
+      assert.strictEqual(shop.calls.at(-1), "release?")
+    }).pipe(Effect.provide(all)))
+
+  it.effect("of a step with two calls are in doubt while one of them is, whatever the other says", () =>
+    Effect.gen(function*() {
+      const gateway = yield* TestGateway.TestGateway
+      yield* gateway.plan([timeout, TestGateway.decline("expired_card")])
+      const told: Array<string> = []
+      const authorize = Effect.flatMap(
+        PaymentGateway.PaymentGateway,
+        (gateway) =>
+          gateway.authorize({ token: Card.CardToken.make("tok_visa"), money: Money.makeUnsafe("EUR", "1.00") })
+      )
+      const saga = Saga.make("two", { payload }).pipe(
+        Saga.step("a", {
+          success: PaymentGateway.Transaction,
+          error: PaymentError.PaymentError,
+          verify: () => Effect.succeed(PaymentGateway.stillUnknown),
+          run: () => Effect.catch(authorize, () => Idempotency.phase(authorize, "second-card")),
+          compensate: (outcome) => Effect.sync(() => void told.push(outcome._tag))
+        })
+      )
+      const execution = yield* over(Saga.execute(saga, order, o1), "20 seconds")
+      assert.deepInclude(execution, { cause: { _tag: "InDoubt", step: "a", detail: "PaymentError/CardDeclined" } })
+      assert.deepStrictEqual(told, ["InDoubt"])
+    }).pipe(Effect.provide(all)))
+
   it.effect("of a retriable step end parked, and resume goes on", () =>
     Effect.gen(function*() {
       const shop = yield* Shop
@@ -754,6 +795,51 @@ describe("a log", () => {
       assert.strictEqual(yield* second.run(Saga.recover([checkout])), 1)
       assert.strictEqual((yield* second.run(Saga.result(checkout, o1)))._tag, "Completed")
       assert.strictEqual((yield* books).charges, 1)
+    }).pipe(Effect.scoped, Effect.provide(all)))
+
+  it.effect("that is down while it unwinds suspends all undos that are left", () =>
+    Effect.gen(function*() {
+      const { service, state } = yield* flaky
+      const shop = yield* Shop
+      shop.plan.set("ship", refusal)
+      const gateway = yield* TestGateway.TestGateway
+      yield* gateway.plan(({ method }) => {
+        if (method === "refund") state.down = true
+        return undefined
+      })
+      const first = yield* process({}, service)
+      const error = yield* over(Effect.flip(first.run(Saga.execute(checkout, order, o1))), "20 seconds")
+      assert.strictEqual(error.reason._tag, "Suspended")
+      assert.deepStrictEqual(shop.calls, ["reserve", "ship"])
+      state.down = false
+      yield* gateway.plan([])
+      yield* TestClock.adjust("31 seconds")
+      const execution = yield* first.run(Saga.execute(checkout, order, o1))
+      assert.strictEqual(execution._tag, "Compensated")
+      assert.deepStrictEqual(yield* books, clean(1))
+    }).pipe(Effect.scoped, Effect.provide(all)))
+
+  it.effect("keeps out an owner that does not know that it has been replaced", () =>
+    Effect.gen(function*() {
+      const log = yield* SagaLog.SagaLog
+      const gate = yield* Deferred.make<void>()
+      const shop = yield* Shop
+      shop.plan.set("reserve", Deferred.await(gate))
+      // It believes that its lease is renewed.
+      const blind = { ...log, renew: (all: ReadonlyArray<SagaLog.RenewRequest>) => Effect.succeed(all.map(() => true)) }
+      const first = yield* process({}, blind)
+      const fiber = yield* Effect.forkChild(Effect.flip(first.run(Saga.execute(checkout, order, o1))))
+      yield* settled
+      yield* TestClock.adjust("31 seconds")
+      shop.plan.set("reserve", Effect.never)
+      const second = yield* process()
+      assert.strictEqual(yield* second.run(Saga.recover([checkout])), 1)
+      yield* settled
+      yield* Deferred.succeed(gate, undefined)
+      const error = yield* Fiber.join(fiber)
+      assert.strictEqual(error.reason._tag === "Suspended" && error.reason.by, "LeaseLost")
+      assert.deepStrictEqual(shop.calls, ["reserve", "reserve"])
+      assert.deepStrictEqual(yield* methods, [])
     }).pipe(Effect.scoped, Effect.provide(all)))
 
   it.effect("keeps the lease of a long step alive", () =>

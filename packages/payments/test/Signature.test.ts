@@ -1,7 +1,8 @@
 import { NodeCrypto } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Redacted, Schema } from "effect"
+import { Effect, Fiber, Layer, Redacted, Schema } from "effect"
 import { Signature } from "effect-payments"
+import { Mac, SecureRandom } from "effect/crypto"
 import { TestClock } from "effect/testing"
 import { createHmac } from "node:crypto"
 import { bodyOf, schemes, secretsOf, vectors } from "./support/webhookVectors.ts"
@@ -291,6 +292,26 @@ describe("a body", () => {
 describe("a verifier", () => {
   const refused = (options: Partial<Signature.Options>) =>
     tagOf(Signature.make({ scheme: Signature.stripe, secrets: [stripeSecret], ...options }))
+
+  it.effect("verifies bodies of any sizes one after the other and beside each other, also when one is interrupted", () =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(now * 1000)
+      // On WebCrypto, which answers later: verifications are open at the same time.
+      const verifier = yield* Signature.make({ scheme: Signature.stripe, secrets: [stripeSecret] })
+      const requests = yield* Effect.forEach([10, 5000, 3, 70_000, 0, 5000, 100], (length, index) => {
+        const body = new Uint8Array(length).fill(index + 1)
+        return Effect.map(
+          Signature.sign({ scheme: Signature.stripe, secrets: [stripeSecret], body }),
+          (headers) => ({ headers, body })
+        )
+      })
+      for (const concurrency of [1, 7]) {
+        yield* Effect.forEach(requests, verifier.verify, { concurrency })
+        const fiber = yield* Effect.forkChild(verifier.verify(requests[3]!), { startImmediately: true })
+        yield* Fiber.interrupt(fiber)
+        yield* Effect.forEach(requests.toReversed(), verifier.verify, { concurrency })
+      }
+    }).pipe(Effect.provide(Mac.layerWebCrypto.pipe(Layer.provide(SecureRandom.layerWebCrypto)))))
 
   it.effect("refuses secrets that are none before the first request", () =>
     Effect.gen(function*() {

@@ -31,9 +31,17 @@ import { Fulfilment, Parcel, Reservation } from "./Fulfilment.ts"
 import { DeliveryRefused, NoAnswer, NotKept, Order, OutOfStock, ReservationClosed } from "./Order.ts"
 import { contextOf, rules } from "./screening.ts"
 
-/** How long a call to the gateway may take, and after which pause it is tried again. The demo is less patient. */
+/**
+ * How patient the shop is with the gateway: how long a call may take, after which pause it is tried again, and for how
+ * long nothing may have been sent before "the gateway has never seen it" is believed. The last is longer than any request
+ * can be under way. The demo is less patient.
+ */
 export const GatewayPatience = Context.Reference("@effect-payments/examples/GatewayPatience", {
-  defaultValue: () => ({ attempt: Duration.seconds(5), pause: Duration.millis(500) })
+  defaultValue: () => ({
+    attempt: Duration.seconds(5),
+    pause: Duration.millis(500),
+    settle: Duration.minutes(5)
+  })
 })
 
 /**
@@ -68,6 +76,10 @@ const keep = (orderId: string, { decision, results, score }: Fraud.Assessment) =
     detail: { decision, score, rules: results.map(({ _tag, rule }) => `${rule} ${_tag}`) }
   }).pipe(Effect.mapError(() => new NotKept({})))
 
+/** Whether a step of which nobody knows the end has happened: the gateway is asked for its key. */
+const lookedUp = (phase: "authorize" | "capture") => (ctx: unknown, doubt: Saga.Doubt) =>
+  Effect.flatMap(GatewayPatience, ({ settle }) => Saga.verifyByLookup({ phase, settle })(ctx, doubt))
+
 export const checkout = Saga.make("checkout", { payload: Order }).pipe(
   Saga.step("reserve", {
     success: Reservation,
@@ -92,10 +104,11 @@ export const checkout = Saga.make("checkout", { payload: Order }).pipe(
         })
       )
     },
-    verify: Saga.verifyByLookup({ phase: "authorize" }),
+    verify: lookedUp("authorize"),
     compensate: (outcome) =>
       Effect.gen(function*() {
-        const held = yield* Saga.transactionOf(outcome, { phase: "authorize" })
+        const { settle } = yield* GatewayPatience
+        const held = yield* Saga.transactionOf(outcome, { phase: "authorize", settle })
         if (Option.isNone(held)) return Saga.skip("nothing was authorized")
         const request = { transactionId: held.value.id }
         return yield* throughStack("void", request, (gateway) => gateway.void(request))
@@ -108,10 +121,11 @@ export const checkout = Saga.make("checkout", { payload: Order }).pipe(
       const request = { transactionId: authorize.id }
       return throughStack("capture", request, ({ capture }) => capture(request))
     },
-    verify: Saga.verifyByLookup({ phase: "capture" }),
+    verify: lookedUp("capture"),
     compensate: (outcome) =>
       Effect.gen(function*() {
-        const taken = yield* Saga.transactionOf(outcome, { phase: "capture" })
+        const { settle } = yield* GatewayPatience
+        const taken = yield* Saga.transactionOf(outcome, { phase: "capture", settle })
         if (Option.isNone(taken)) return Saga.skip("nothing was captured")
         const request = { transactionId: taken.value.id }
         return yield* throughStack("refund", request, ({ refund }) => refund(request))

@@ -19,15 +19,15 @@ export interface Options extends stores.Place {
   readonly recoverEvery?: Duration.Input | undefined
 }
 
-/** The services, without the recovery: for programs that only ask. */
-export const layerServices = (options: Options) =>
+/** The services, without the recovery: for programs that only ask. Stores of another kind may be given. */
+export const layerServices = (options: Options, layerStores = stores.layer(options)) =>
   Layer.mergeAll(
     SimGateway.layer({ baseUrl: options.gatewayUrl }).pipe(Layer.provide(FetchHttpClient.layer)),
     Saga.layer({ lease: options.lease }).pipe(Layer.provide(NodeCrypto.layer)),
     Fulfilment.layer,
     Ledger.layer,
     AuditLog.layerLog
-  ).pipe(Layer.provideMerge(stores.layer(options)))
+  ).pipe(Layer.provideMerge(layerStores))
 
 /** With it, a checkout that another process has left is taken over, from its log, as soon as its lease is over. */
 export const layer = (options: Options) =>

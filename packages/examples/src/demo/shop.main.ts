@@ -17,7 +17,8 @@ runProcess(Task, Answer, ({ attemptMillis, leaseMillis, order, ...places }) => {
     AuditLog.withActor({ user: "demo", origin: "demo shop" }),
     Effect.provideService(GatewayPatience, {
       attempt: Duration.millis(attemptMillis),
-      pause: Duration.millis(100)
+      pause: Duration.millis(100),
+      settle: Duration.minutes(5)
     }),
     Effect.provide(Logger.layer([]))
   )

@@ -4,7 +4,7 @@ import { Effect, Layer, Result, Schema } from "effect"
 import { Arbitrary } from "effect"
 import { Idempotency, IdempotencyStore, PaymentError } from "effect-payments"
 import { createHash } from "node:crypto"
-import { codecOf } from "../../src/internal/idempotency/canonical.ts"
+import { codecOf } from "../../src/internal/stack/canonical.ts"
 
 const limit = 262_144
 const canonical = <P>(schema: Schema.Codec<P, unknown>, payload: P): string =>

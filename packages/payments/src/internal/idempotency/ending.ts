@@ -10,10 +10,10 @@ import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
 import { StoreUnavailable } from "../../IdempotencyStore.ts"
 import { dispositionOf } from "../../PaymentError.ts"
+import { downstreamKey, type OperationClaim } from "../stack/makeClaim.ts"
 import type { Call, Resolution, Shared } from "./call.ts"
 import type { Entry, How } from "./entry.ts"
 import { DownstreamKeyReused, IdempotencyError, OutcomeUnknown, ResultInvalid } from "./errors.ts"
-import { downstreamKey, type OperationClaim } from "./makeClaim.ts"
 import type { Completion } from "./record.ts"
 
 const backoffMinMillis = 20

@@ -11,6 +11,7 @@ import * as Result from "effect/Result"
 import { type IdempotencyStore, StoreUnavailable } from "../../IdempotencyStore.ts"
 import { dispositionOf } from "../../PaymentError.ts"
 import { GatewayCallMustBeInsideIdempotent } from "../stack/claim.ts"
+import { OperationClaim } from "../stack/makeClaim.ts"
 import { ReadOnly } from "../stack/readOnly.ts"
 import { type Call, type Shared, transactionsOf } from "./call.ts"
 import {
@@ -28,7 +29,6 @@ import {
 } from "./ending.ts"
 import type { Entry } from "./entry.ts"
 import { IdempotencyError, RecordUnreadable } from "./errors.ts"
-import { OperationClaim } from "./makeClaim.ts"
 import type { Record } from "./record.ts"
 
 /** @internal The stored answer in the caller's types. */

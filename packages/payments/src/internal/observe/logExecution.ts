@@ -9,7 +9,8 @@ import type * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
 import * as AuditLog from "../../AuditLog.ts"
 import { monotonicMillis } from "../stack/clock.ts"
-import { kindOf, outcomeOf } from "./outcome.ts"
+import { kindOf } from "../stack/kind.ts"
+import { outcomeOf } from "./outcome.ts"
 
 /** @internal */
 export interface Options<A> {

@@ -55,24 +55,26 @@ const depthMax = 6
 const makeQuotes = (text: string): (at: number) => string | undefined => {
   if (!opensJson(text, 0)) return (at) => quoteOfKey(text, skipSpaceBack(text, at - 1))
   const isJson = [true]
-  let depth = 0
-  let next = text.indexOf("\"")
-  let line = text.indexOf("\n")
-  const read = () => {
-    const level = levelOf(backslashesBefore(text, next), depth)
-    if (level < depth) depth = level
-    else if (depth < depthMax) isJson[++depth] = opensJson(text, next + 1)
-    next = text.indexOf("\"", next + 1)
+  const state = { depth: 0, quote: text.indexOf("\""), line: text.indexOf("\n") }
+  const readQuote = () => {
+    const level = levelOf(backslashesBefore(text, state.quote), state.depth)
+    if (level < state.depth) state.depth = level
+    else if (state.depth < depthMax) isJson[++state.depth] = opensJson(text, state.quote + 1)
+    state.quote = text.indexOf("\"", state.quote + 1)
+  }
+  // No string of JSON goes over the end of a line.
+  const readLine = () => {
+    state.depth = 0
+    state.line = text.indexOf("\n", state.line + 1)
   }
   return (at) => {
-    while ((next !== -1 && next < at) || (line !== -1 && line < at)) {
-      if (line !== -1 && line < at && (next === -1 || line < next)) {
-        // No string of JSON goes over the end of a line.
-        depth = 0
-        line = text.indexOf("\n", line + 1)
-      } else read()
+    for (;;) {
+      const { depth, line, quote } = state
+      const isLine = line !== -1 && line < at && (quote === -1 || line < quote)
+      if (isLine) readLine()
+      else if (quote !== -1 && quote < at) readQuote()
+      else return isJson[depth] === true ? quoteOf(depth) : undefined
     }
-    return isJson[depth] === true ? quoteOf(depth) : undefined
   }
 }
 

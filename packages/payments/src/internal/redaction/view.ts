@@ -24,7 +24,7 @@ const mayHold = new RegExp(
     String
       .raw`(?:[cC][vV]|[cC][oO][dD][eE]|[cC][iI][dD]|[cC][sS][cC]|[cC][aA][vV]|[bB][lL][oO][cC][kK])[a-zA-Z0-9]{0,2}[%\\&]`
 )
-const escaped = /[%\\&\u001b]/
+const escaped = new RegExp(String.raw`[%\\&\u001b]`)
 
 interface View {
   readonly text: string

@@ -1,11 +1,10 @@
 /**
- * What a failure says about the step, and its kind in a word without anything that it was about.
+ * What a failure says about the step.
  *
  * @internal
  */
 import * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
-import * as Predicate from "effect/Predicate"
 import { dispositionOf, type HasDisposition } from "../../PaymentError.ts"
 
 /** @internal Raised by `Saga.park`. */
@@ -39,31 +38,4 @@ export const read = (cause: Cause.Cause<unknown>): Reading => {
   const disposition = dispositionOf(only.error)
   if (disposition === "Unknown") return { _tag: "Unknown" }
   return { _tag: disposition, error: only.error, retryAfter: (only.error as HasDisposition).retryAfter }
-}
-
-const kindsMax = 4
-const lengthMax = 200
-
-/** @internal The tags of what went wrong, never a message: `PaymentError/CardDeclined`, `defect TypeError`. */
-export const kindOf = (cause: Cause.Cause<unknown>): string =>
-  [...new Set(cause.reasons.map(kindOfReason))].slice(0, kindsMax).join(", ").slice(0, lengthMax)
-
-const kindOfReason = (reason: Cause.Reason<unknown>): string => {
-  switch (reason._tag) {
-    case "Fail":
-      return tagOf(reason.error)
-    case "Die":
-      return `defect ${tagOf(reason.defect)}`
-    case "Interrupt":
-      return "interrupted"
-  }
-}
-
-const tagOf = (error: unknown): string => {
-  if (Predicate.hasProperty(error, "_tag") && typeof error._tag === "string") {
-    return Predicate.hasProperty(error, "reason") && Predicate.hasProperty(error.reason, "_tag")
-      ? `${error._tag}/${String(error.reason._tag)}`
-      : error._tag
-  }
-  return error instanceof Error ? error.name : typeof error
 }

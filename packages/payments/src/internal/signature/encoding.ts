@@ -14,15 +14,17 @@ export type Encoding = "base64" | "hex"
 export const encode = (encoding: Encoding, bytes: Uint8Array): string =>
   encoding === "hex" ? Hex.encode(bytes) : Base64.encode(bytes)
 
-const lengthOf = (encoding: Encoding, bytes: number): number =>
-  encoding === "hex" ? bytes * 2 : Math.ceil(bytes / 3) * 4
+/** @internal What so many bytes look like: lower-case hexadecimal, or padded Base64 (RFC 4648, section 4). */
+export const patternOf = (encoding: Encoding, bytes: number): RegExp => {
+  if (encoding === "hex") return new RegExp(`^[0-9a-f]{${bytes * 2}}$`)
+  const whole = Math.floor(bytes / 3) * 4
+  // The last character holds bits of no byte, which are zero in the one spelling that is allowed.
+  const end = ["", "[A-Za-z0-9+/][AQgw]==", "[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]="][bytes % 3]
+  return new RegExp(`^[A-Za-z0-9+/]{${whole}}${end}$`)
+}
 
-/** @internal Exactly so many bytes: lower-case hexadecimal, or padded Base64 (RFC 4648, section 4). */
-export const decode = (encoding: Encoding, text: string, bytes: number): Uint8Array | undefined =>
-  text.length === lengthOf(encoding, bytes) ? decodeAny(encoding, text) : undefined
-
-/** @internal Any number of bytes. */
-export const decodeAny = (encoding: Encoding, text: string): Uint8Array | undefined => {
+/** @internal Undefined when it is not the one spelling of some bytes. */
+export const decode = (encoding: Encoding, text: string): Uint8Array | undefined => {
   const decoded = encoding === "hex" ? Hex.decode(text) : Base64.decode(text)
   if (Result.isFailure(decoded)) return undefined
   // Upper case, line breaks, stray bits behind the last byte: another text is encoded back.

@@ -4,7 +4,6 @@
  * @internal
  */
 import * as Result from "effect/Result"
-import { decode } from "./encoding.ts"
 import {
   HeaderMalformed,
   HeaderTooLarge,
@@ -38,13 +37,20 @@ export interface Claimed {
   /** As it was sent, which is how it was signed. */
   readonly timestamp: string | undefined
   readonly seconds: number | undefined
-  readonly signatures: ReadonlyArray<Uint8Array>
+  /** Each is the one spelling of as many bytes as a tag has. */
+  readonly signatures: ReadonlyArray<string>
+}
+
+/** @internal What a signature looks like. */
+export interface Tag {
+  readonly bytes: number
+  readonly pattern: RegExp
 }
 
 type Parsed<A> = Result.Result<A, Reason>
 
 /** @internal What the headers claim. */
-export const parse = (scheme: Scheme, headers: Headers, tagBytes: number): Parsed<Claimed> => {
+export const parse = (scheme: Scheme, headers: Headers, tag: Tag): Parsed<Claimed> => {
   const id = scheme.idHeader === undefined ? none : readId(headers, scheme.idHeader, scheme)
   if (Result.isFailure(id)) return Result.fail(id.failure)
   const sent = scheme.timestampHeader === undefined ? none : read(headers, scheme.timestampHeader)
@@ -54,7 +60,7 @@ export const parse = (scheme: Scheme, headers: Headers, tagBytes: number): Parse
   const timestamp = entries.success.timestamp ?? sent.success
   const seconds = timestamp === undefined ? undefined : secondsOf(timestamp)
   if (seconds === null) return Result.fail(new TimestampMalformed({}))
-  const signatures = readSignatures(scheme, entries.success.signatures, tagBytes)
+  const signatures = readSignatures(scheme, entries.success.signatures, tag)
   return Result.map(signatures, (signatures) => ({ id: id.success, timestamp, seconds, signatures }))
 }
 
@@ -172,9 +178,9 @@ const readList = (header: string, version: string, entries: ReadonlyArray<string
 const readSignatures = (
   { signature: { encoding } }: Scheme,
   texts: ReadonlyArray<string>,
-  bytes: number
-): Parsed<ReadonlyArray<Uint8Array>> => {
-  const signatures = texts.flatMap((text) => decode(encoding, text, bytes) ?? [])
+  { bytes, pattern }: Tag
+): Parsed<ReadonlyArray<string>> => {
+  const signatures = texts.filter((text) => pattern.test(text))
   return signatures.length === 0
     ? Result.fail(new SignatureMalformed({ encoding, bytes }))
     : Result.succeed(signatures)

@@ -4,7 +4,7 @@
  * @internal
  */
 import * as Result from "effect/Result"
-import { decodeAny } from "./encoding.ts"
+import { decode } from "./encoding.ts"
 import { SecretMalformed } from "./errors.ts"
 import type { Scheme } from "./scheme.ts"
 
@@ -34,4 +34,4 @@ const tooLong = (scheme: Scheme) => malformed(`it has more than ${scheme.secret.
 
 // Providers show hexadecimal secrets in upper case too.
 const decodeSecret = (encoding: "base64" | "hex", text: string): Uint8Array | undefined =>
-  decodeAny(encoding, encoding === "hex" && text === text.toUpperCase() ? text.toLowerCase() : text)
+  decode(encoding, encoding === "hex" && text === text.toUpperCase() ? text.toLowerCase() : text)

@@ -11,7 +11,7 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { Mac } from "../effect/mac.ts"
-import { encode } from "./encoding.ts"
+import { encode, type Encoding, patternOf } from "./encoding.ts"
 import {
   BodyTooLarge,
   IdMalformed,
@@ -27,6 +27,7 @@ import {
 import { hintOf } from "./hint.ts"
 import { type Claimed, flawOfId, type Headers, parse } from "./parse.ts"
 import { Scheme } from "./scheme.ts"
+import { Scratch } from "./scratch.ts"
 import { toKey } from "./secret.ts"
 
 /** @internal */
@@ -87,22 +88,28 @@ export const make = Effect.fnUntraced(function*(
   const toleranceSeconds = options.tolerance === undefined
     ? scheme.toleranceSeconds
     : Duration.toSeconds(Duration.fromInputUnsafe(options.tolerance))
-  const tagBytes = Mac[scheme.algorithm].hash.outputLength
+  const scratch = new Scratch()
+  const bytes = Mac[scheme.algorithm].hash.outputLength
+  const tag = { bytes, pattern: patternOf(scheme.signature.encoding, bytes) }
   return {
     scheme,
     bodyLimitBytes,
     verify: (request) =>
       Effect.withFiber((fiber) => {
         const { body } = request
-        const read = readBody(body, bodyLimitBytes) ?? parse(scheme, request.headers, tagBytes)
+        const read = readBody(body, bodyLimitBytes) ?? parse(scheme, request.headers, tag)
         if (Result.isFailure(read)) return fail(scheme, read.failure)
         const claimed = read.success
         const stale = staleness(claimed.seconds, nowSeconds(fiber), toleranceSeconds)
         if (stale !== undefined) return fail(scheme, stale)
-        return match(mac, keys, signedBytes(scheme, claimed, body), claimed.signatures, (secretIndex) =>
-          secretIndex === undefined
+        const signatures = { encoding: scheme.signature.encoding, texts: claimed.signatures }
+        const data = signedBytes(scheme, claimed, body, scratch)
+        return match(mac, keys, data, signatures, (secretIndex) => {
+          if (data !== body) scratch.give(data)
+          return secretIndex === undefined
             ? fail(scheme, mismatch(scheme, body))
-            : Effect.succeed({ id: claimed.id, timestampSeconds: claimed.seconds, secretIndex }))
+            : Effect.succeed({ id: claimed.id, timestampSeconds: claimed.seconds, secretIndex })
+        })
       })
   }
 })
@@ -154,11 +161,12 @@ const staleness = (
 
 const encoder = new TextEncoder()
 
-/** @internal Bytes, never text: a body need not be UTF-8. A body that is signed alone is not copied. */
+/** Bytes, never text: a body need not be UTF-8. A body that is signed alone is not copied. */
 const signedBytes = (
   { signed }: Scheme,
   { id, timestamp }: Pick<Claimed, "id" | "timestamp">,
-  body: Uint8Array
+  body: Uint8Array,
+  scratch: Scratch
 ): Uint8Array => {
   if (signed.length === 1) return body
   const texts = { id: id ?? "", timestamp: timestamp ?? "" }
@@ -173,7 +181,7 @@ const signedBytes = (
       else before += text
     }
   }
-  const bytes = new Uint8Array(before.length + body.length + after.length)
+  const bytes = scratch.take(before.length + body.length + after.length)
   // Ids, timestamps and texts are ASCII.
   encoder.encodeInto(before, bytes)
   bytes.set(body, before.length)
@@ -186,15 +194,17 @@ const match = <A, E>(
   mac: Mac.Mac["Service"],
   keys: ReadonlyArray<Mac.Key>,
   data: Uint8Array,
-  signatures: ReadonlyArray<Uint8Array>,
+  signatures: { readonly encoding: Encoding; readonly texts: ReadonlyArray<string> },
   then: (secretIndex: number | undefined) => Effect.Effect<A, E>,
   index = 0
 ): Effect.Effect<A, E> => {
   const key = keys[index]
   if (key === undefined) return then(undefined)
   return Effect.flatMap(Effect.orDie(mac.sign(key, data)), (tag) => {
+    // There is one spelling of a tag, so the texts are compared, as bytes of the same length.
+    const expected = encoder.encode(encode(signatures.encoding, tag))
     let fits = false
-    for (const signature of signatures) fits = Mac.timingSafeEqual(tag, signature) || fits
+    for (const text of signatures.texts) fits = Mac.timingSafeEqual(expected, encoder.encode(text)) || fits
     return fits ? then(index) : match(mac, keys, data, signatures, then, index + 1)
   })
 }
@@ -220,7 +230,7 @@ export const sign = Effect.fnUntraced(function*(
   const id = options.id ?? ""
   const flaw = scheme.idHeader === undefined ? undefined : flawOfId(scheme, id)
   if (flaw !== undefined) return yield* fail(scheme, new IdMalformed({ detail: flaw }))
-  const data = signedBytes(scheme, { id, timestamp }, options.body)
+  const data = signedBytes(scheme, { id, timestamp }, options.body, new Scratch())
   const signatures = yield* Effect.forEach(
     yield* keysOf(scheme, options.secrets),
     (key) => Effect.map(Effect.orDie(mac.sign(key, data)), (tag) => encode(scheme.signature.encoding, tag))

@@ -1,0 +1,223 @@
+/**
+ * 50 processes of the shop are ended by SIGKILL at random points while they take, undo and take over checkouts at a
+ * gateway that fails now and then. Afterwards every order is done or undone, in the warehouse and in the gateway's ledger.
+ */
+import { assert, describe, inject, it } from "@effect/vitest"
+import { ConfigProvider, Effect, Layer, Logger, Redacted, Schema } from "effect"
+import { Card, Money, Saga, SagaLog } from "effect-payments"
+import { SqlClient } from "effect/sql"
+import { spawn } from "node:child_process"
+import { randomInt } from "node:crypto"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { createInterface } from "node:readline"
+import { fileURLToPath } from "node:url"
+import { checkout } from "../../src/checkout/checkout.ts"
+import { Fulfilment } from "../../src/checkout/Fulfilment.ts"
+import type { Order } from "../../src/checkout/Order.ts"
+import { layerServices } from "../../src/checkout/shop.ts"
+import { layerPostgres, type Place } from "../../src/checkout/stores.ts"
+import { start as startSim } from "../../src/gateway-sim/start.ts"
+import type { Ledger } from "../../src/gateway-sim/Wire.ts"
+import { Answer, Task } from "../support/killTask.ts"
+
+const kills = 50
+const lanes = 2
+const ordersPerProcess = 3
+/** More points than the checkouts of one process pass: some end when nothing is under way. */
+const pointsMax = 100
+const aliveMaxMillis = 1000
+const deadlineMillis = 150_000
+const program = fileURLToPath(new URL("../support/killedShop.ts", import.meta.url))
+
+// --- chance, from one seed (mulberry32)
+
+const chanceOf = (seed: number) => {
+  let state = seed
+  return (max: number): number => {
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) % max
+  }
+}
+
+type Chance = ReturnType<typeof chanceOf>
+
+/** Each has an amount of its own, by which it is found in the gateway's ledger. */
+const orderOf = (index: number, chance: Chance): Order => {
+  const kind = chance(100)
+  return {
+    orderId: `order-${index}`,
+    email: kind < 10 ? `buyer${index}@throwaway.example` : `buyer${index}@example.com`,
+    sku: "lamp",
+    quantity: 1 + chance(3),
+    total: Money.fromMinorUnits("EUR", BigInt(amountOf(index))),
+    card: Card.CardToken.make("tok_visa"),
+    shipTo: kind < 35 ? "AQ" : "DE"
+  }
+}
+
+const amountOf = (index: number): number => 1000 + index
+
+// --- processes
+
+type Environment = Readonly<Record<string, string>>
+
+/** Starts a process and sees it end. Killed from here after `aliveMillis`, or where its task says. */
+const run = (task: typeof Task.Type, environment: Environment, aliveMillis: number) =>
+  Effect.callback<
+    { readonly signal: string | null; readonly code: number | null; readonly lines: ReadonlyArray<string> }
+  >(
+    (resume) => {
+      const child = spawn(process.execPath, [
+        "--conditions=@effect-payments/source",
+        program,
+        Schema.encodeSync(Schema.fromJsonString(Task))(task)
+      ], {
+        stdio: ["pipe", "pipe", "inherit"],
+        env: { ...process.env, DATABASE_URL: "", REDIS_URL: "", ...environment }
+      })
+      const lines: Array<string> = []
+      const kill = () => void child.kill("SIGKILL")
+      let timer: NodeJS.Timeout | undefined
+      createInterface({ input: child.stdout }).on("line", (line) => {
+        lines.push(line)
+        if (line === "up") timer ??= setTimeout(kill, aliveMillis)
+      })
+      child.once("close", (code, signal) => {
+        clearTimeout(timer)
+        resume(Effect.succeed({ code, signal, lines }))
+      })
+      return Effect.sync(kill)
+    }
+  )
+
+// --- the test
+
+const killTest = Effect.fnUntraced(function*(place: Place, database: Environment) {
+  const seed = Number(process.env["CHECKOUT_KILLS_SEED"] ?? randomInt(2 ** 31))
+  console.log(`CHECKOUT_KILLS_SEED=${seed}`)
+  // A process starts in half the time when its code is compiled already: the first one leaves that behind.
+  const environment = { ...database, NODE_COMPILE_CACHE: yield* folder }
+  const sim = yield* startSim({ faultRate: 0.05, latencyMillis: 15, seed })
+  const task = { ...place, gatewayUrl: sim.baseUrl, cancel: [], orders: [], endAt: 0, isLast: false }
+  const shop = yield* Layer.build(
+    layerServices({ ...place, gatewayUrl: sim.baseUrl }).pipe(
+      Layer.provide(ConfigProvider.layer(ConfigProvider.fromUnknown(database)))
+    )
+  )
+  yield* Effect.provide(Effect.flatMap(Fulfilment, ({ restock }) => restock("lamp", 1000)), shop)
+  const orders: Array<Order> = []
+  const chance = chanceOf(seed)
+  yield* run({ ...task, isLast: true }, environment, deadlineMillis)
+  const lane = Effect.fnUntraced(function*() {
+    const ends: Array<string | null> = []
+    for (let kill = 0; kill < kills / lanes; kill++) {
+      const own = Array.from({ length: ordersPerProcess }, (_, i) => orderOf(orders.length + i, chance))
+      orders.push(...own)
+      const cancel = own.filter(() => chance(100) < 15).map(({ orderId }) => ({ orderId, afterMillis: chance(200) }))
+      const isTimed = chance(2) === 0
+      const endAt = isTimed ? 0 : 1 + chance(pointsMax)
+      const { signal } = yield* run(
+        { ...task, orders: own, cancel, endAt },
+        environment,
+        isTimed ? chance(600) : aliveMaxMillis
+      )
+      ends.push(signal)
+    }
+    return ends
+  })
+  const ends = yield* Effect.all(Array.from({ length: lanes }, lane), { concurrency: lanes })
+  assert.deepStrictEqual(ends.flat(), Array.from({ length: kills }, () => "SIGKILL"))
+  const last = yield* run({ ...task, orders, isLast: true }, environment, deadlineMillis)
+  assert.deepStrictEqual([last.code, last.lines.length], [0, 2], "the last process did not end")
+  const answer = Schema.decodeSync(Schema.fromJsonString(Answer))(last.lines[1] ?? "")
+  assert.lengthOf(answer.ends, orders.length)
+  yield* Effect.provide(check(orders, yield* sim.ledger), shop)
+}, Effect.scoped)
+
+type Rows = Ledger["operations"]
+
+const check = Effect.fnUntraced(function*(orders: ReadonlyArray<Order>, { operations }: Ledger) {
+  const runs = yield* Saga.list({ saga: checkout.name, limit: 1000 })
+  assert.sameMembers(runs.map(({ id }) => id), orders.map(({ orderId }) => orderId))
+  const counts = { Completed: 0, refunded: 0, voided: 0, unpaid: 0 }
+  let sold = 0
+  for (const [index, order] of orders.entries()) {
+    const run = runs.find(({ id }) => id === order.orderId)
+    const state = run?.state
+    const rows = operations.filter(({ amountMinor, status }) =>
+      status !== "refused" && amountMinor === String(amountOf(index))
+    )
+    const standing = yield* Effect.flatMap(Fulfilment, (fulfilment) => fulfilment.standing(order.orderId))
+    const seen = `${order.orderId} ${state}: ${rows.map(({ kind }) => kind).join(", ")} ${JSON.stringify(standing)}`
+    yield* oneOutcomeEach(run)
+    if (state === "Completed") {
+      counts.Completed++
+      sold += order.quantity
+      assert.deepStrictEqual(kindsOf(rows), ["authorize", "capture"], seen)
+      assert.deepStrictEqual(standing, { reservation: "held", parcels: 1, receipts: 1 }, seen)
+      assert.notStrictEqual(order.shipTo, "AQ", seen)
+    } else {
+      assert.strictEqual(state, "Compensated", seen)
+      assert.include(["none", "released"], standing.reservation, seen)
+      assert.deepStrictEqual([standing.parcels, standing.receipts], [0, 0], seen)
+      const outcome = { "": "unpaid", "authorize,void": "voided", "authorize,capture,refund": "refunded" } as const
+      const kinds = kindsOf(rows).join()
+      assert.isTrue(kinds in outcome, seen)
+      counts[outcome[kinds as keyof typeof outcome]]++
+    }
+    if (order.email.endsWith("@throwaway.example")) assert.lengthOf(rows, 0, seen)
+  }
+  const left = yield* Effect.flatMap(Fulfilment, ({ available }) => available("lamp"))
+  assert.strictEqual(left, 1000 - sold)
+  // Otherwise little was tried.
+  assert.isAbove(counts.Completed, orders.length / 4)
+  assert.isAbove(counts.refunded, orders.length / 20)
+  console.log(JSON.stringify(counts))
+})
+
+const kindsOf = (rows: Rows): ReadonlyArray<string> => rows.map(({ kind }) => kind)
+
+/** What was to be undone was so once. */
+const oneOutcomeEach = Effect.fnUntraced(function*(run: SagaLog.Run | undefined) {
+  assert.isDefined(run)
+  const history = yield* Effect.flatMap(SagaLog.SagaLog, ({ read }) => read(run))
+  const events = history?.entries.flatMap(({ events }) => events) ?? []
+  const undone = events.flatMap((event) => event._tag === "Undone" || event._tag === "Skipped" ? [event.step] : [])
+  assert.strictEqual(new Set(undone).size, undone.length, `${run.id}: ${JSON.stringify(events)}`)
+})
+
+// --- databases
+
+const folder = Effect.acquireRelease(
+  Effect.sync(() => mkdtempSync(join(tmpdir(), "checkout-kills-"))),
+  (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
+)
+
+const postgres = Redacted.make(inject("postgres"))
+
+const schema = Effect.gen(function*() {
+  const name = `checkout_kills_${process.pid}`
+  const run = (text: string) =>
+    Effect.flatMap(SqlClient.SqlClient, (sql) => sql.unsafe(text)).pipe(
+      Effect.provide(layerPostgres(postgres, "public")),
+      Effect.orDie
+    )
+  yield* Effect.acquireRelease(run(`CREATE SCHEMA ${name}`), () => run(`DROP SCHEMA ${name} CASCADE`))
+  return name
+})
+
+describe("a checkout whose processes are killed", () => {
+  it.live("charges nobody twice and forgets no undo, on SQLite", () =>
+    Effect.gen(function*() {
+      yield* killTest({ filename: join(yield* folder, "shop.sqlite"), schema: "" }, {})
+    }).pipe(Effect.scoped, Effect.provide(Logger.layer([]))), 180_000)
+
+  it.live("charges nobody twice and forgets no undo, on Postgres", () =>
+    Effect.gen(function*() {
+      yield* killTest({ filename: "", schema: yield* schema }, { DATABASE_URL: Redacted.value(postgres) })
+    }).pipe(Effect.scoped, Effect.provide(Logger.layer([]))), 180_000)
+})
