@@ -226,10 +226,13 @@ layer(layerSim(), live)("the simulator", (it) => {
       assert.strictEqual(yield* post(`/v1/authorizations/${second.id}/capture`), "already_voided")
       assert.strictEqual(yield* post(`/v1/authorizations/${second.id}/void`), "already_voided")
       assert.strictEqual(yield* post("/v1/authorizations/auth_0/void"), "unknown_transaction")
+      const third = yield* post("/v1/authorizations", { ...authorization, token: "tok_hold_lapses", capture: false })
+      assert.strictEqual(yield* post(`/v1/authorizations/${third.id}/capture`), "authorization_expired")
+      assert.strictEqual((yield* post(`/v1/authorizations/${third.id}/void`)).status, "voided")
       const { charges, totals } = yield* ledger
-      assert.strictEqual(charges, 2)
+      assert.strictEqual(charges, 3)
       assert.deepStrictEqual(totals, {
-        EUR: { charged: "2500", captured: "1000", voided: "1250", refunded: "1000", net: "0" }
+        EUR: { charged: "3750", captured: "1000", voided: "2500", refunded: "1000", net: "0" }
       })
     }))
 

@@ -20,6 +20,8 @@ interface Account {
   readonly currency: string
   readonly captures: Array<Taken>
   voided: boolean
+  /** The issuer lets the hold go before it is captured. */
+  readonly lapses: boolean
 }
 
 /** The part of a capture or refund; all that is left without it. */
@@ -33,11 +35,11 @@ export class Books {
   readonly #captures = new Map<string, Account>()
   #count = 0
 
-  authorize(amountMinor: string, currency: string, capture: boolean): Transaction {
+  authorize(amountMinor: string, currency: string, capture: boolean, lapses = false): Transaction {
     const id = this.#nextId("auth")
     const amount = BigInt(amountMinor)
     const captures = capture ? [{ id, amount, refunded: 0n }] : []
-    this.#accounts.set(id, { id, amount, currency, captures, voided: false })
+    this.#accounts.set(id, { id, amount, currency, captures, voided: false, lapses })
     return {
       id,
       kind: "authorize",
@@ -53,6 +55,7 @@ export class Books {
     const account = this.#accounts.get(id)
     if (account === undefined) return unknown
     if (account.voided) return { code: "already_voided", field: "id" }
+    if (account.lapses) return { code: "authorization_expired", field: "id" }
     const taken = account.captures.reduce((sum, { amount }) => sum + amount, 0n)
     const amount = partOf(part, account.amount - taken, account.currency, "capture_exceeds_authorized")
     if (typeof amount !== "bigint") return amount

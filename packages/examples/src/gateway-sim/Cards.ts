@@ -5,6 +5,7 @@
  * | token | outcome |
  * |---|---|
  * | `tok_visa`, `tok_mastercard` | approved |
+ * | `tok_hold_lapses` | approved; its capture is refused, 400 `authorization_expired` |
  * | `tok_declined` | 402 `generic_decline` |
  * | `tok_insufficient` | 402 `insufficient_funds` |
  * | `tok_stolen`, `tok_lost`, `tok_fraud` | 402 `stolen_card`, `lost_card`, `fraudulent`: codes a payer must not see |
@@ -25,6 +26,7 @@ const declined = (code: string): Verdict => ({ _tag: "Declined", code })
 const verdicts: ReadonlyMap<string, Verdict> = new Map([
   ["tok_visa", { _tag: "Approved" }],
   ["tok_mastercard", { _tag: "Approved" }],
+  ["tok_hold_lapses", { _tag: "Approved" }],
   ["tok_declined", declined("generic_decline")],
   ["tok_insufficient", declined("insufficient_funds")],
   ["tok_stolen", declined("stolen_card")],
@@ -37,6 +39,9 @@ const verdicts: ReadonlyMap<string, Verdict> = new Map([
   ["tok_rate_limited", { _tag: "RateLimited" }],
   ["tok_unavailable", { _tag: "Unavailable" }]
 ])
+
+/** Whether the issuer lets go of what was held before it is captured. */
+export const lapses = (token: string): boolean => token === "tok_hold_lapses"
 
 /** What the issuer says to a token; undefined for one that nobody issued. */
 export const verdictOf = (token: string): Verdict | undefined => verdicts.get(token)

@@ -31,6 +31,7 @@ import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { createServer, type ServerResponse } from "node:http"
+import { lapses } from "./Cards.ts"
 import { type Fault, isBefore } from "./Faults.ts"
 import { ratesOf } from "./Rates.ts"
 import * as Simulator from "./Simulator.ts"
@@ -80,7 +81,7 @@ const addPayments = Effect.fnUntraced(function*(
     token,
     amountMinor,
     currency,
-    execute: (books) => books.authorize(amountMinor, currency, capture)
+    execute: (books) => books.authorize(amountMinor, currency, capture, lapses(token))
   }))
   yield* post("/v1/authorizations/:id/capture", Wire.Capture, (part, id) => ({
     kind: "capture",

@@ -20,6 +20,7 @@ import { layerServices } from "../../src/checkout/shop.ts"
 import { layerPostgres, type Place } from "../../src/checkout/stores.ts"
 import { start as startSim } from "../../src/gateway-sim/start.ts"
 import type { Ledger } from "../../src/gateway-sim/Wire.ts"
+import { bundle } from "../support/bundle.ts"
 import { Answer, Task } from "../support/killTask.ts"
 
 const kills = 50
@@ -29,7 +30,7 @@ const ordersPerProcess = 3
 const pointsMax = 100
 const aliveMaxMillis = 1000
 const deadlineMillis = 150_000
-const program = fileURLToPath(new URL("../support/killedShop.ts", import.meta.url))
+const source = fileURLToPath(new URL("../support/killedShop.ts", import.meta.url))
 
 // --- chance, from one seed (mulberry32)
 
@@ -45,17 +46,26 @@ const chanceOf = (seed: number) => {
 
 type Chance = ReturnType<typeof chanceOf>
 
+/** What some of a hundred orders fail with, each kind at another step. */
+const bad: ReadonlyArray<{ readonly below: number; readonly order: Partial<Order> }> = [
+  { below: 10, order: { email: "buyer@throwaway.example" } },
+  { below: 15, order: { card: Card.CardToken.make("tok_declined") } },
+  { below: 25, order: { card: Card.CardToken.make("tok_hold_lapses") } },
+  { below: 45, order: { shipTo: "AQ" } }
+]
+
 /** Each has an amount of its own, by which it is found in the gateway's ledger. */
 const orderOf = (index: number, chance: Chance): Order => {
-  const kind = chance(100)
+  const roll = chance(100)
   return {
     orderId: `order-${index}`,
-    email: kind < 10 ? `buyer${index}@throwaway.example` : `buyer${index}@example.com`,
+    email: `buyer${index}@example.com`,
     sku: "lamp",
     quantity: 1 + chance(3),
     total: Money.fromMinorUnits("EUR", BigInt(amountOf(index))),
     card: Card.CardToken.make("tok_visa"),
-    shipTo: kind < 35 ? "AQ" : "DE"
+    shipTo: "DE",
+    ...bad.find(({ below }) => roll < below)?.order
   }
 }
 
@@ -66,16 +76,12 @@ const amountOf = (index: number): number => 1000 + index
 type Environment = Readonly<Record<string, string>>
 
 /** Starts a process and sees it end. Killed from here after `aliveMillis`, or where its task says. */
-const run = (task: typeof Task.Type, environment: Environment, aliveMillis: number) =>
+const run = (program: string, task: typeof Task.Type, environment: Environment, aliveMillis: number) =>
   Effect.callback<
     { readonly signal: string | null; readonly code: number | null; readonly lines: ReadonlyArray<string> }
   >(
     (resume) => {
-      const child = spawn(process.execPath, [
-        "--conditions=@effect-payments/source",
-        program,
-        Schema.encodeSync(Schema.fromJsonString(Task))(task)
-      ], {
+      const child = spawn(process.execPath, [program, Schema.encodeSync(Schema.fromJsonString(Task))(task)], {
         stdio: ["pipe", "pipe", "inherit"],
         env: { ...process.env, DATABASE_URL: "", REDIS_URL: "", ...environment }
       })
@@ -99,8 +105,10 @@ const run = (task: typeof Task.Type, environment: Environment, aliveMillis: numb
 const killTest = Effect.fnUntraced(function*(place: Place, database: Environment) {
   const seed = Number(process.env["CHECKOUT_KILLS_SEED"] ?? randomInt(2 ** 31))
   console.log(`CHECKOUT_KILLS_SEED=${seed}`)
-  // A process starts in half the time when its code is compiled already: the first one leaves that behind.
-  const environment = { ...database, NODE_COMPILE_CACHE: yield* folder }
+  const files = yield* folder
+  const program = yield* bundle(source, files)
+  // The first process leaves its compiled code behind for the next.
+  const environment = { ...database, NODE_COMPILE_CACHE: files }
   const sim = yield* startSim({ faultRate: 0.05, latencyMillis: 15, seed })
   const task = { ...place, gatewayUrl: sim.baseUrl, cancel: [], orders: [], endAt: 0, isLast: false }
   const shop = yield* Layer.build(
@@ -111,7 +119,7 @@ const killTest = Effect.fnUntraced(function*(place: Place, database: Environment
   yield* Effect.provide(Effect.flatMap(Fulfilment, ({ restock }) => restock("lamp", 1000)), shop)
   const orders: Array<Order> = []
   const chance = chanceOf(seed)
-  yield* run({ ...task, isLast: true }, environment, deadlineMillis)
+  yield* run(program, { ...task, isLast: true }, environment, deadlineMillis)
   const lane = Effect.fnUntraced(function*() {
     const ends: Array<string | null> = []
     for (let kill = 0; kill < kills / lanes; kill++) {
@@ -121,6 +129,7 @@ const killTest = Effect.fnUntraced(function*(place: Place, database: Environment
       const isTimed = chance(2) === 0
       const endAt = isTimed ? 0 : 1 + chance(pointsMax)
       const { signal } = yield* run(
+        program,
         { ...task, orders: own, cancel, endAt },
         environment,
         isTimed ? chance(600) : aliveMaxMillis
@@ -131,7 +140,7 @@ const killTest = Effect.fnUntraced(function*(place: Place, database: Environment
   })
   const ends = yield* Effect.all(Array.from({ length: lanes }, lane), { concurrency: lanes })
   assert.deepStrictEqual(ends.flat(), Array.from({ length: kills }, () => "SIGKILL"))
-  const last = yield* run({ ...task, orders, isLast: true }, environment, deadlineMillis)
+  const last = yield* run(program, { ...task, orders, isLast: true }, environment, deadlineMillis)
   assert.deepStrictEqual([last.code, last.lines.length], [0, 2], "the last process did not end")
   const answer = Schema.decodeSync(Schema.fromJsonString(Answer))(last.lines[1] ?? "")
   assert.lengthOf(answer.ends, orders.length)
@@ -140,11 +149,12 @@ const killTest = Effect.fnUntraced(function*(place: Place, database: Environment
 
 type Rows = Ledger["operations"]
 
-const check = Effect.fnUntraced(function*(orders: ReadonlyArray<Order>, { operations }: Ledger) {
+const check = Effect.fnUntraced(function*(orders: ReadonlyArray<Order>, { operations, totals }: Ledger) {
   const runs = yield* Saga.list({ saga: checkout.name, limit: 1000 })
   assert.sameMembers(runs.map(({ id }) => id), orders.map(({ orderId }) => orderId))
   const counts = { Completed: 0, refunded: 0, voided: 0, unpaid: 0 }
   let sold = 0
+  let paid = 0
   for (const [index, order] of orders.entries()) {
     const run = runs.find(({ id }) => id === order.orderId)
     const state = run?.state
@@ -157,6 +167,7 @@ const check = Effect.fnUntraced(function*(orders: ReadonlyArray<Order>, { operat
     if (state === "Completed") {
       counts.Completed++
       sold += order.quantity
+      paid += amountOf(index)
       assert.deepStrictEqual(kindsOf(rows), ["authorize", "capture"], seen)
       assert.deepStrictEqual(standing, { reservation: "held", parcels: 1, receipts: 1 }, seen)
       assert.notStrictEqual(order.shipTo, "AQ", seen)
@@ -173,9 +184,11 @@ const check = Effect.fnUntraced(function*(orders: ReadonlyArray<Order>, { operat
   }
   const left = yield* Effect.flatMap(Fulfilment, ({ available }) => available("lamp"))
   assert.strictEqual(left, 1000 - sold)
+  assert.strictEqual(totals["EUR"]?.net, String(paid))
   // Otherwise little was tried.
   assert.isAbove(counts.Completed, orders.length / 4)
   assert.isAbove(counts.refunded, orders.length / 20)
+  assert.isAbove(counts.voided, 0)
   console.log(JSON.stringify(counts))
 })
 
