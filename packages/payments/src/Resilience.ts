@@ -28,6 +28,7 @@
  * | | `onExceeded` | `fail` | |
  * | | `maxWait` (with `delay`) | 1 second | 1 ms to a year |
  * | | `onStoreError` | `allow` | |
+ * | | `storeTimeout` | 1 second | 1 ms to a year |
  * | `retry` | `attempts` | 3 in total | 1 to 100 |
  * | | `base`, `factor`, `cap` | 500 ms, 2, 10 seconds | factor 1 to 100 |
  * | | `jitter` | `full` | |
@@ -35,6 +36,7 @@
  * | | `rate` | `threshold` 0.5 of `size` 100 | size 1 to 10,000 |
  * | | `openFor`, `factor`, `cap` | 30 seconds, 2, 10 minutes | factor 1 to 100 |
  * | | `onStoreError` | `allow` | |
+ * | | `storeTimeout` | 1 second | 1 ms to a year |
  * | `makeRetryBudget` | `tokens`, `refill` | 10, 0.1 | |
  *
  * An option that is out of bounds is a mistake in the program: the stage dies with `InvalidOption`, and nothing is sent.
@@ -307,6 +309,7 @@ export const bulkhead: {
  * - `algorithm`: `token-bucket` spreads them, `fixed-window` lets a whole limit through at the start of each window.
  * - `onExceeded`: `fail` at once, or `delay` for at most `maxWait`. Those that wait are not served in order.
  * - `onStoreError`: `allow` lets the call through uncounted, `fail` refuses it with `GatewayUnavailable` by `rateLimit`.
+ * - `storeTimeout`: how long the store may be silent, or up to the deadline if that is nearer; then it counts as failed.
  *
  * @category models
  * @since 0.1.0
@@ -319,6 +322,7 @@ export interface RateLimitOptions {
   readonly onExceeded?: "fail" | "delay" | undefined
   readonly maxWait?: Duration.Input | undefined
   readonly onStoreError?: "allow" | "fail" | undefined
+  readonly storeTimeout?: Duration.Input | undefined
 }
 
 /**
@@ -440,6 +444,8 @@ export const retry: {
  * - `openFor`: for how long; `factor` times longer with each opening that follows soon upon the last, up to `cap`.
  * - `onStoreError`: a store that cannot be asked lets the call through unrecorded (`allow`) or refuses it (`fail`).
  *   `allow` is right for most: a breaker protects the gateway, and a lost store is no reason to stop taking payments.
+ * - `storeTimeout`: how long the store may be silent before the call, and once more after it; then it counts as failed.
+ *   Before the call the deadline ends the wait too.
  *
  * @category models
  * @since 0.1.0
@@ -451,6 +457,7 @@ export type CircuitBreakerOptions =
     readonly factor?: number | undefined
     readonly cap?: Duration.Input | undefined
     readonly onStoreError?: "allow" | "fail" | undefined
+    readonly storeTimeout?: Duration.Input | undefined
   }
   & ({ readonly failures?: number | undefined; readonly rate?: never } | {
     readonly failures?: never

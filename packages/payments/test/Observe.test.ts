@@ -203,7 +203,8 @@ describe("logExecution", () => {
     [
       ["fails", Effect.fail(new AuditLog.AuditLogError({ reason: new AuditLog.LogUnavailable({ detail: "down" }) }))],
       ["dies", Effect.die("down")],
-      ["hangs", Effect.never]
+      ["hangs", Effect.never],
+      ["hangs and cannot be interrupted", Effect.uninterruptible(Effect.never)]
     ] as const
   )("leaves the call as it is and is loud when the audit log %s", ([, append]) => {
     const { layer, lines } = capture()

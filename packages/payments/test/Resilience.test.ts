@@ -1,6 +1,7 @@
+import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Clock, Context, Duration, Effect, Exit, Fiber, Layer, Metric, Random, Schedule, Schema } from "effect"
-import { PaymentError, Resilience } from "effect-payments"
+import { Idempotency, IdempotencyStore, PaymentError, Resilience } from "effect-payments"
 import { CircuitBreaker, RateLimiter } from "effect/persistence"
 import { TestClock } from "effect/testing"
 import { GatewayCallMustBeInsideIdempotent } from "../src/internal/stack/claim.ts"
@@ -73,6 +74,9 @@ const counted = (id: string) =>
         0
       )
   )
+
+/** What never answers and cannot be interrupted. */
+const hangs = Effect.uninterruptible(Effect.never)
 
 const median = { nextIntUnsafe: () => 0, nextDoubleUnsafe: () => 0.5 }
 
@@ -770,6 +774,37 @@ describe("rateLimit", () => {
           new RateLimiter.RateLimiterError({ reason: new RateLimiter.RateLimitStoreError({ message: "down" }) })
         )
     } as never)))
+
+  it.effect("does as told when the store hangs, where nothing can be interrupted", () =>
+    Effect.gen(function*() {
+      const { call, startedAt } = script("ok")
+      const limited = (more?: Partial<Resilience.RateLimitOptions>) =>
+        Effect.uninterruptible(closed(Resilience.rateLimit(call, { ...options, ...more })))
+      assert.strictEqual(yield* elapse(limited()), "ok")
+      assert.deepStrictEqual(startedAt, [1000])
+      const reason = yield* reasonOf(elapse(limited({ onStoreError: "fail", storeTimeout: "5 seconds" }), "5 seconds"))
+      assert.deepInclude(reason, { _tag: "GatewayUnavailable", by: "rateLimit" })
+      assert.strictEqual(startedAt.length, 1)
+      assert.strictEqual(yield* counted("effect_payments_store_errors_total"), 2)
+    }).pipe(
+      Effect.provideService(Metric.MetricRegistry, new Map()),
+      Effect.provideService(RateLimiter.RateLimiter, { consume: () => hangs } as never)
+    ))
+
+  it.effect("does not wait for the store past the deadline", () =>
+    Effect.gen(function*() {
+      const { call, startedAt } = script("ok")
+      const limited = closed(Resilience.rateLimit(call, { ...options, storeTimeout: "1 minute" }))
+      const reason = yield* reasonOf(elapse(Resilience.deadline(limited, "2 seconds"), "2 seconds"))
+      assert.deepInclude(reason, { _tag: "GatewayUnavailable", by: "deadline" })
+      assert.deepStrictEqual(startedAt, [])
+    }).pipe(Effect.provideService(RateLimiter.RateLimiter, { consume: () => hangs } as never)))
+
+  it.effect("dies with InvalidOption", () =>
+    Effect.gen(function*() {
+      const exit = yield* Effect.exit(closed(Resilience.rateLimit(hangs, { ...options, storeTimeout: 0 })))
+      assert.instanceOf(Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined, Resilience.InvalidOption)
+    }).pipe(Effect.provide(Resilience.layerMemory)))
 })
 
 describe("circuitBreaker", () => {
@@ -994,6 +1029,110 @@ describe("circuitBreaker", () => {
         state: () => Effect.fail(broken)
       })
     ))
+
+  const permit = { generation: 1, probe: true, consecutiveOpenings: 0, transition: undefined }
+
+  it.effect("does as told when the store hangs, where nothing can be interrupted", () =>
+    Effect.gen(function*() {
+      const { call, startedAt } = script("ok")
+      const guarded = (options?: Partial<Resilience.CircuitBreakerOptions>) =>
+        Effect.uninterruptible(breaker(call, options))
+      assert.strictEqual(yield* elapse(guarded()), "ok")
+      assert.deepStrictEqual(startedAt, [1000])
+      const refused = guarded({ onStoreError: "fail", storeTimeout: "5 seconds" })
+      const reason = yield* reasonOf(elapse(refused, "5 seconds"))
+      assert.deepInclude(reason, { _tag: "GatewayUnavailable", by: "circuitBreaker" })
+      assert.strictEqual(startedAt.length, 1)
+      assert.strictEqual(yield* counted("effect_payments_store_errors_total"), 2)
+    }).pipe(
+      Effect.provideService(Metric.MetricRegistry, new Map()),
+      Effect.provideService(CircuitBreaker.CircuitBreakerStore, {
+        admit: () => hangs,
+        record: () => hangs,
+        state: () => hangs
+      })
+    ))
+
+  it.effect("does not wait for the store past the deadline", () =>
+    Effect.gen(function*() {
+      const { call, startedAt } = script("ok")
+      const guarded = Resilience.deadline(breaker(call, { storeTimeout: "1 minute" }), "2 seconds")
+      const reason = yield* reasonOf(elapse(guarded, "2 seconds"))
+      assert.deepInclude(reason, { _tag: "GatewayUnavailable", by: "deadline" })
+      assert.deepStrictEqual(startedAt, [])
+    }).pipe(Effect.provideService(CircuitBreaker.CircuitBreakerStore, {
+      admit: () => hangs,
+      record: () => hangs,
+      state: () => hangs
+    })))
+
+  it.effect("keeps the call's outcome when its record and the end of its permit hang, and counts that", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* elapse(breaker(Effect.succeed("ok")), "2 seconds"), "ok")
+      assert.strictEqual(yield* Effect.flip(elapse(breaker(Effect.fail(declined)), "2 seconds")), declined)
+      assert.strictEqual(yield* counted("effect_payments_store_errors_total"), 2)
+    }).pipe(
+      Effect.provideService(Metric.MetricRegistry, new Map()),
+      Effect.provideService(CircuitBreaker.CircuitBreakerStore, {
+        admit: () => Effect.acquireRelease(Effect.succeed(permit), () => hangs),
+        record: () => hangs,
+        state: () => hangs
+      })
+    ))
+
+  it.effect("releases what comes with a permit when nobody waits for it any more", () => {
+    const seen: Array<string> = []
+    return Effect.gen(function*() {
+      assert.strictEqual(yield* elapse(breaker(Effect.succeed("ok")), "1 second"), "ok")
+      assert.deepStrictEqual(seen, [])
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(seen, ["acquire", "release"])
+    }).pipe(Effect.provideService(CircuitBreaker.CircuitBreakerStore, {
+      admit: () =>
+        Effect.as(
+          Effect.acquireRelease(
+            Effect.andThen(Effect.sleep("1 minute"), Effect.sync(() => seen.push("acquire"))),
+            () => Effect.sync(() => seen.push("release"))
+          ),
+          permit
+        ),
+      record: () => hangs,
+      state: () => hangs
+    }))
+  })
+
+  it.effect("lets a charge be saved although its store hangs", () =>
+    Effect.gen(function*() {
+      let runs = 0
+      const charge = Effect.sync(() => `charged ${++runs}`).pipe(
+        Effect.mapError((): Failure => fault),
+        Resilience.circuitBreaker({ name: "gateway" }),
+        Idempotency.idempotent({
+          scope: Idempotency.Scope.make({ tenant: "acme", operation: "charge", version: 1 }),
+          key: Idempotency.Key.make("8e03978e"),
+          payload: "order-1",
+          payloadSchema: Schema.String,
+          success: Schema.String,
+          error: PaymentError.PaymentError
+        })
+      )
+      assert.strictEqual(yield* elapse(charge, "2 seconds"), "charged 1")
+      assert.strictEqual(yield* charge, "charged 1")
+    }).pipe(
+      Effect.provide(Idempotency.layer({ sweepEvery: false })),
+      Effect.provide([IdempotencyStore.layerStoreMemory(), NodeCrypto.layer]),
+      Effect.provideService(CircuitBreaker.CircuitBreakerStore, {
+        admit: () => Effect.succeed(permit),
+        record: () => hangs,
+        state: () => hangs
+      })
+    ))
+
+  it.effect("dies with InvalidOption", () =>
+    Effect.gen(function*() {
+      const exit = yield* Effect.exit(breaker(hangs, { storeTimeout: "0 millis" }))
+      assert.instanceOf(Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined, Resilience.InvalidOption)
+    }).pipe(Effect.provide(Resilience.layerMemory)))
 
   it.effect("holds what the store acquires with a permit while the call runs, and no longer", () => {
     const seen: Array<string> = []

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
 import * as AuditLog from "../../AuditLog.ts"
+import { ask } from "../stack/ask.ts"
 import { monotonicMillis } from "../stack/clock.ts"
 import { kindOf } from "../stack/kind.ts"
 import { outcomeOf } from "./outcome.ts"
@@ -78,7 +79,7 @@ const levelOf = (exit: Exit.Exit<unknown, unknown>, outcome: AuditLog.Outcome) =
   return outcome === "succeeded" || outcome === "refused" ? "Info" : "Warn"
 }
 
-const writeLimit = "5 seconds"
+const writeLimitMillis = 5000
 
 const lost = Metric.counter("effect_payments_audit_lost_total", {
   description: "Audit entries that could not be written",
@@ -86,8 +87,7 @@ const lost = Metric.counter("effect_payments_audit_lost_total", {
 })
 
 const append = (entry: AuditLog.Entry): Effect.Effect<boolean, never, AuditLog.AuditLog> =>
-  Effect.flatMap(AuditLog.AuditLog, (log) => log.append(entry)).pipe(
-    Effect.timeout(writeLimit),
+  ask(Effect.flatMap(AuditLog.AuditLog, (log) => log.append(entry)), writeLimitMillis).pipe(
     Effect.as(true),
     Effect.catchCause(() => Effect.as(Metric.update(lost, 1), false))
   )

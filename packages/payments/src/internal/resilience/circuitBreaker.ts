@@ -21,8 +21,17 @@ import {
   type Transition,
   type TripPolicy
 } from "../effect/circuitBreaker.ts"
-import { floorMillis, leftMillis } from "./deadline.ts"
-import { durationExpected, InvalidOption, isIntegerIn, positiveMillis, reject, storeFailed } from "./stage.ts"
+import { ask, type NoAnswer } from "../stack/ask.ts"
+import { floorMillis, leftMillis, noTimeLeft, silenceMillis } from "./deadline.ts"
+import {
+  durationExpected,
+  InvalidOption,
+  isIntegerIn,
+  positiveMillis,
+  reject,
+  storeFailed,
+  storeTimeoutDefault
+} from "./stage.ts"
 
 /** @internal */
 export interface Options {
@@ -37,6 +46,7 @@ export interface Options {
   readonly factor?: number | undefined
   readonly cap?: Duration.Input | undefined
   readonly onStoreError?: "allow" | "fail" | undefined
+  readonly storeTimeout?: Duration.Input | undefined
 }
 
 interface Policy {
@@ -46,6 +56,7 @@ interface Policy {
   readonly factor: number
   readonly capMillis: number
   readonly onStoreError: "allow" | "fail"
+  readonly storeMillis: number
 }
 
 const invalid = (option: string, expected: string) => new InvalidOption({ stage: "circuitBreaker", option, expected })
@@ -55,13 +66,15 @@ export const compile = (options: Options): Policy | InvalidOption => {
   const { factor = 2, name, onStoreError = "allow" } = options
   const openMillis = positiveMillis(options.openFor ?? 30_000)
   const capMillis = positiveMillis(options.cap ?? 600_000)
+  const storeMillis = positiveMillis(options.storeTimeout ?? storeTimeoutDefault)
   const trip = tripPolicy(options)
   if (name.length === 0 || name.length > 255) return invalid("name", "of 1 to 255 characters")
   if (openMillis === undefined) return invalid("openFor", durationExpected)
   if (capMillis === undefined) return invalid("cap", durationExpected)
   if (!(factor >= 1 && factor <= 100)) return invalid("factor", "from 1 to 100")
+  if (storeMillis === undefined) return invalid("storeTimeout", durationExpected)
   if (trip instanceof InvalidOption) return trip
-  return { name, trip, openMillis, factor, capMillis: Math.max(capMillis, openMillis), onStoreError }
+  return { name, trip, openMillis, factor, capMillis: Math.max(capMillis, openMillis), onStoreError, storeMillis }
 }
 
 const tripPolicy = ({ failures = 5, rate }: Options): TripPolicy | InvalidOption => {
@@ -87,21 +100,34 @@ export const circuitBreaker = <A, E extends HasDisposition, R>(
     Effect.withFiber<A, E | PaymentError, R | CircuitBreakerStore>((fiber) => {
       const store = Context.getUnsafe(fiber.context, CircuitBreakerStore)
       const scope = Scope.makeUnsafe()
-      return Effect.matchCauseEffect(Effect.provideService(store.admit(policy.name), Scope.Scope, scope), {
-        onFailure: (cause) => notAdmitted(restore(self), policy, cause, scope),
+      return Effect.matchCauseEffect(admit(fiber, store, policy, scope), {
+        onFailure: (cause) => notAdmitted(restore(self), fiber, policy, cause, scope),
         onSuccess: (admission) =>
           Effect.onExitPrimitive(restore(self), (exit) => record(exit, fiber, store, policy, admission, scope), true)
       })
     })
   )
 
+const admit = (
+  fiber: Fiber.Fiber<unknown, unknown>,
+  store: CircuitBreakerStore["Service"],
+  policy: Policy,
+  scope: Scope.Closeable
+): Effect.Effect<Admission, CircuitBreakerError | NoAnswer> =>
+  ask(
+    Effect.provideService(store.admit(policy.name), Scope.Scope, scope),
+    silenceMillis(fiber, policy.storeMillis)
+  )
+
 const notAdmitted = <A, E, R>(
   self: Effect.Effect<A, E, R>,
+  fiber: Fiber.Fiber<unknown, unknown>,
   policy: Policy,
-  cause: Cause.Cause<CircuitBreakerError>,
+  cause: Cause.Cause<CircuitBreakerError | NoAnswer>,
   scope: Scope.Closeable
 ): Effect.Effect<A, E | PaymentError, R> => {
-  const close = Scope.closeUnsafe(scope, Exit.void) ?? Effect.void
+  // What a store that answers too late still puts into it is released at once.
+  const close = release(scope, policy)
   const rejection = (retryAfter?: Duration.Duration) =>
     reject(
       "circuitBreaker",
@@ -109,16 +135,18 @@ const notAdmitted = <A, E, R>(
     )
   const error = Cause.findErrorOption(cause)
   if (error._tag === "None") return Effect.andThen(close, Effect.failCause(cause as Cause.Cause<never>))
-  const { reason } = error.value
+  const reason = error.value._tag === "NoAnswer" ? error.value : error.value.reason
   switch (reason._tag) {
     case "CircuitOpen":
       return Effect.andThen(close, rejection(reason.retryAfter))
     case "CircuitHalfOpen":
       return Effect.andThen(close, rejection())
     case "CircuitBreakerStoreError":
+    case "NoAnswer":
       return Effect.flatMap(
         Effect.andThen(close, storeFailed(policy.name, "admit")),
-        (): Effect.Effect<A, E | PaymentError, R> => policy.onStoreError === "allow" ? self : rejection()
+        (): Effect.Effect<A, E | PaymentError, R> =>
+          policy.onStoreError === "fail" ? rejection() : leftMillis(fiber) <= floorMillis ? noTimeLeft : self
       )
   }
 }
@@ -135,13 +163,16 @@ const record = <A, E extends HasDisposition>(
 ): Effect.Effect<void> | undefined => {
   const outcome = exit._tag === "Success" ? "Success" : classify(exit.cause, leftMillis(fiber) < floorMillis)
   const recorded = Effect.matchCauseEffect(
-    store.record({
-      key: policy.name,
-      generation: admission.generation,
-      outcome,
-      tripPolicy: policy.trip,
-      openFor: opens(policy, admission, outcome) ? openFor(policy, admission, exit) : Duration.zero
-    }),
+    ask(
+      store.record({
+        key: policy.name,
+        generation: admission.generation,
+        outcome,
+        tripPolicy: policy.trip,
+        openFor: opens(policy, admission, outcome) ? openFor(policy, admission, exit) : Duration.zero
+      }),
+      policy.storeMillis
+    ),
     {
       onFailure: () => storeFailed(policy.name, "record"),
       onSuccess: (transition) =>
@@ -153,7 +184,12 @@ const record = <A, E extends HasDisposition>(
   // Only a store that shares its circuits puts something into the scope: the renewal of the probe's lease.
   return scope.state._tag === "Empty"
     ? recorded
-    : Effect.andThen(recorded, Effect.suspend(() => Scope.closeUnsafe(scope, Exit.void) ?? Effect.void))
+    : Effect.andThen(recorded, Effect.suspend(() => release(scope, policy)))
+}
+
+const release = (scope: Scope.Closeable, policy: Policy): Effect.Effect<void> => {
+  const closing = Scope.closeUnsafe(scope, Exit.void)
+  return closing === undefined ? Effect.void : Effect.ignoreCause(ask(closing, policy.storeMillis))
 }
 
 // What a failed call says about the gateway. `late`: the deadline of the caller has passed.

@@ -31,6 +31,10 @@ export const leftMillis = (fiber: Fiber.Fiber<unknown, unknown>): number => {
   return at === Number.POSITIVE_INFINITY ? at : at - monotonicMillis(fiber)
 }
 
+/** @internal How long to wait for a store before the attempt: `atMost`, and not up to the last instant. */
+export const silenceMillis = (fiber: Fiber.Fiber<unknown, unknown>, atMost: number): number =>
+  Math.max(floorMillis, Math.min(atMost, leftMillis(fiber) - floorMillis))
+
 /** @internal */
 export const noTimeLeft: Effect.Effect<never, PaymentError> = Effect.suspend(() =>
   reject("deadline", makeError(new GatewayUnavailable({ by: "deadline" })))

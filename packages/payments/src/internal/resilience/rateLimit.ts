@@ -9,8 +9,17 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { GatewayUnavailable, make as makeError, type PaymentError, RateLimited } from "../../PaymentError.ts"
 import { RateLimiter, type RateLimiterError } from "../effect/rateLimiter.ts"
-import { floorMillis, leftMillis } from "./deadline.ts"
-import { durationExpected, InvalidOption, isIntegerIn, positiveMillis, reject, storeFailed } from "./stage.ts"
+import { ask, type NoAnswer } from "../stack/ask.ts"
+import { floorMillis, leftMillis, noTimeLeft, silenceMillis } from "./deadline.ts"
+import {
+  durationExpected,
+  InvalidOption,
+  isIntegerIn,
+  positiveMillis,
+  reject,
+  storeFailed,
+  storeTimeoutDefault
+} from "./stage.ts"
 
 /** @internal */
 export interface Options {
@@ -21,6 +30,7 @@ export interface Options {
   readonly onExceeded?: "fail" | "delay" | undefined
   readonly maxWait?: Duration.Input | undefined
   readonly onStoreError?: "allow" | "fail" | undefined
+  readonly storeTimeout?: Duration.Input | undefined
 }
 
 interface Policy {
@@ -34,6 +44,7 @@ interface Policy {
   }
   readonly maxWaitMillis: number
   readonly onStoreError: "allow" | "fail"
+  readonly storeMillis: number
 }
 
 /** @internal */
@@ -42,17 +53,20 @@ export const compile = (options: Options): Policy | InvalidOption => {
   const invalid = (option: string, expected: string) => new InvalidOption({ stage: "rateLimit", option, expected })
   const window = positiveMillis(options.window)
   const maxWait = positiveMillis(options.maxWait ?? 1000)
+  const storeMillis = positiveMillis(options.storeTimeout ?? storeTimeoutDefault)
   if (key.length === 0 || key.length > 255) return invalid("key", "of 1 to 255 characters")
   if (!isIntegerIn(limit, 1, 1_000_000)) return invalid("limit", "an integer from 1 to 1000000")
   if (window === undefined) return invalid("window", durationExpected)
   if (maxWait === undefined) return invalid("maxWait", durationExpected)
+  if (storeMillis === undefined) return invalid("storeTimeout", durationExpected)
   return {
     name: key,
     // Waiting is done here, one refusal after the other, and not by reserving ahead: a caller that is interrupted or
     // gives up then takes no token with it.
     consume: { key, limit, window, algorithm, onExceeded: "fail" },
     maxWaitMillis: options.onExceeded === "delay" ? maxWait : 0,
-    onStoreError
+    onStoreError,
+    storeMillis
   }
 }
 
@@ -64,26 +78,32 @@ export const rateLimit = <A, E, R>(
 
 const admit = (policy: Policy, waitMillis: number): Effect.Effect<void, PaymentError, RateLimiter> =>
   Effect.withFiber((fiber) =>
-    Effect.matchCauseEffect(Context.getUnsafe(fiber.context, RateLimiter).consume(policy.consume), {
-      onFailure: (cause) => notAdmitted(policy, cause, waitMillis),
-      onSuccess: () => Effect.void
-    })
+    Effect.matchCauseEffect(
+      ask(
+        Context.getUnsafe(fiber.context, RateLimiter).consume(policy.consume),
+        silenceMillis(fiber, policy.storeMillis)
+      ),
+      {
+        onFailure: (cause) => notAdmitted(policy, cause, waitMillis),
+        onSuccess: () => Effect.void
+      }
+    )
   )
 
 const notAdmitted = (
   policy: Policy,
-  cause: Cause.Cause<RateLimiterError>,
+  cause: Cause.Cause<RateLimiterError | NoAnswer>,
   waitMillis: number
 ): Effect.Effect<void, PaymentError, RateLimiter> => {
   const error = Cause.findErrorOption(cause)
   if (error._tag === "None") return Effect.failCause(cause as Cause.Cause<never>)
-  const { reason } = error.value
-  if (reason._tag === "RateLimitStoreError") {
+  const reason = error.value._tag === "NoAnswer" ? error.value : error.value.reason
+  if (reason._tag === "RateLimitStoreError" || reason._tag === "NoAnswer") {
     return Effect.andThen(
       storeFailed(policy.name, "consume"),
-      policy.onStoreError === "allow"
-        ? Effect.void
-        : reject("rateLimit", makeError(new GatewayUnavailable({ by: "rateLimit" })))
+      policy.onStoreError === "fail"
+        ? reject("rateLimit", makeError(new GatewayUnavailable({ by: "rateLimit" })))
+        : Effect.withFiber((fiber) => leftMillis(fiber) <= floorMillis ? noTimeLeft : Effect.void)
     )
   }
   const { retryAfter } = reason

@@ -60,6 +60,9 @@ export const positiveMillis = (input: Duration.Input): number | undefined => {
 /** @internal */
 export const durationExpected = "a duration from 1 millisecond to a year"
 
+/** @internal How long a store of the stack may be silent. */
+export const storeTimeoutDefault = "1 second"
+
 const yearMillis = 366 * 24 * 60 * 60 * 1000
 
 const rejected = Metric.counter("effect_payments_rejected_total", {
