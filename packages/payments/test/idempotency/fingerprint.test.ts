@@ -1,7 +1,6 @@
 import { NodeCrypto } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Result, Schema } from "effect"
-import { Arbitrary } from "effect"
+import { Arbitrary, Chunk, Duration, Effect, HashSet, Layer, Option, Result, Schema } from "effect"
 import { Idempotency, IdempotencyStore, PaymentError } from "effect-payments"
 import { createHash } from "node:crypto"
 import { codecOf } from "../../src/internal/stack/canonical.ts"
@@ -177,11 +176,142 @@ describe("RFC 8785", () => {
   })
 })
 
+/** Whether two encoded values say the same, with what JSON has no word for. */
+const isSameEncoding = (a: unknown, b: unknown): boolean => {
+  const areSame = (x: Iterable<unknown>, y: Iterable<unknown>): boolean => {
+    const [left, right] = [Array.from(x), Array.from(y)]
+    return left.length === right.length && left.every((item, i) => isSameEncoding(item, right[i]))
+  }
+  if (typeof a !== "object" || a === null || typeof b !== "object" || b === null) return a === b
+  if (Object.prototype.toString.call(a) !== Object.prototype.toString.call(b)) return false
+  if (a instanceof Date) return a.getTime() === (b as Date).getTime()
+  if (Option.isOption(a) || Option.isOption(b)) {
+    return Option.isOption(a) && Option.isOption(b) && areSame(Option.toArray(a), Option.toArray(b))
+  }
+  if (Symbol.iterator in a) return areSame(a as Iterable<unknown>, b as Iterable<unknown>)
+  const [left, right] = [a, b].map((value) =>
+    Object.entries(value).filter(([, item]) => item !== undefined).toSorted(([x], [y]) => x < y ? -1 : 1)
+  )
+  return areSame(left ?? [], right ?? [])
+}
+
+// Among them texts that others would be written as.
+const leaves = [
+  null,
+  undefined,
+  false,
+  0,
+  1,
+  0n,
+  1n,
+  new Date(0),
+  new Date(1),
+  new Uint8Array(),
+  new Uint8Array([1]),
+  "0",
+  "1",
+  "null",
+  "undefined",
+  "NaN",
+  "1970-01-01T00:00:00.000Z",
+  "AQ==",
+  "Some"
+]
+const Leaf = Schema.Union([
+  Schema.Null,
+  Schema.Undefined,
+  Schema.Boolean,
+  Schema.Number,
+  Schema.BigInt,
+  Schema.Date,
+  Schema.Uint8Array,
+  Schema.String
+])
+const kinds = ["array", "record", "map", "set", "option"] as const
+
+/** A value in outline: the place of a leaf, or a kind with its members. */
+type Outline = number | { readonly kind: typeof kinds[number]; readonly items: ReadonlyArray<Outline> }
+const outlines = (depth: number): Schema.Codec<Outline, unknown> => {
+  const leaf = Schema.Literals(leaves.map((_, i) => i))
+  return depth === 0 ? leaf : Schema.Union([
+    leaf,
+    Schema.Struct({
+      kind: Schema.Literals(kinds),
+      items: Schema.Array(outlines(depth - 1)).check(Schema.isMaxLength(3))
+    })
+  ]) as never
+}
+const encodings = (depth: number): Schema.Codec<unknown, unknown> => {
+  if (depth === 0) return Leaf as never
+  const inner = encodings(depth - 1)
+  return Schema.Union([
+    Leaf,
+    Schema.Array(inner),
+    Schema.ReadonlyMap(Schema.Union([Schema.Number, Schema.String]), inner),
+    Schema.ReadonlySet(inner),
+    Schema.Option(inner),
+    Schema.Record(Schema.String, inner)
+  ]) as never
+}
+const Encoding = encodings(4)
+const valueOf = (outline: Outline): unknown => {
+  if (typeof outline === "number") return leaves[outline]
+  const items = outline.items.map(valueOf)
+  switch (outline.kind) {
+    case "array":
+      return items
+    case "record":
+      return Object.fromEntries(items.map((item, i) => [String(i), item]))
+    case "map":
+      return new Map(items.map((item, i) => [i === 0 ? "0" : i, item]))
+    case "set":
+      return new Set(items)
+    case "option":
+      return items.length === 0 ? Option.none() : Option.some(items[0])
+  }
+}
+const outlinePairs = Arbitrary.all([Arbitrary.schema(outlines(2)), Arbitrary.schema(outlines(2))])
+
 describe("what JSON has no word for", () => {
   const areDistinct = <P>(schema: Schema.Codec<P, unknown>, values: ReadonlyArray<P>): boolean =>
     new Set(values.map((value) => canonical(schema, value))).size === values.length
   const areSame = <P>(schema: Schema.Codec<P, unknown>, a: P, b: P): boolean =>
     canonical(schema, a) === canonical(schema, b)
+
+  it.prop("are equal for two encodings if and only if the encodings are", [outlinePairs], ([[a, b]]) => {
+    const [left, right] = [valueOf(a), valueOf(b)]
+    assert.strictEqual(canonical(Encoding, left) === canonical(Encoding, right), isSameEncoding(left, right))
+  }, { arbitrary: { runs: 4000 } })
+
+  it.prop("differ where one leaf within does", [outlines(2), Schema.Literals(kinds)], ([outline, kind]) => {
+    const within = (leaf: number): Outline => ({ kind, items: [{ kind, items: [leaf] }, outline] })
+    const texts = leaves.map((_, i) => canonical(Encoding, valueOf(within(i))))
+    assert.strictEqual(new Set(texts).size, leaves.length)
+  }, { arbitrary: { runs: 200 } })
+
+  it("undefined is null nowhere", () => {
+    const maybe = Schema.UndefinedOr(Schema.NullOr(Schema.Number))
+    assert.isTrue(areDistinct(maybe, [undefined, null]))
+    assert.isTrue(areDistinct(Schema.Array(maybe), [[], [undefined], [null], [undefined, null], [null, undefined]]))
+    assert.isTrue(areDistinct(Schema.ReadonlyMap(Schema.String, maybe), [
+      new Map(),
+      new Map([["a", undefined]]),
+      new Map([["a", null]])
+    ]))
+    const holes: ReadonlyArray<Json> = Object.assign([] as Array<Json>, { length: 1 })
+    assert.isTrue(areDistinct(anything, [[], holes, [null], [holes, null], [null, holes]]))
+  })
+
+  it("a class is not another one with the same members", () => {
+    const schema = Schema.Union([
+      Schema.Chunk(Schema.Number),
+      Schema.HashSet(Schema.Number),
+      Schema.Array(Schema.Number)
+    ])
+    assert.isTrue(areDistinct<unknown>(schema as never, [Chunk.make(1), HashSet.make(1), [1]]))
+    assert.isTrue(areDistinct(Schema.Duration, [Duration.seconds(1), Duration.millis(1), Duration.infinity]))
+    assert.isTrue(areSame(Schema.Duration, Duration.seconds(1), Duration.millis(1000)))
+  })
 
   it("a bigint is exact, and is no string", () => {
     assert.isTrue(areDistinct(Schema.BigInt, [2n ** 64n, 2n ** 64n + 1n, -(2n ** 64n), 0n]))
@@ -259,6 +389,11 @@ describe("what has no fingerprint", () => {
     const schema = Schema.Struct({ exact: Schema.BigInt, list: Schema.Array(Schema.Struct({ n: Schema.Number })) })
     assert.strictEqual(faultOf(schema, { exact: 1n, list: [{ n: 1 }, { n: Number.NaN }] }), "not a finite number")
     assert.strictEqual(faultOf(schema, { exact: 1n, list: [{ n: Number.NEGATIVE_INFINITY }] }), "not a finite number")
+    const maps = Schema.ReadonlyMap(Schema.Number, Schema.Array(Schema.Number))
+    assert.strictEqual(faultOf(maps, new Map([[1, [Number.NaN]]])), "not a finite number")
+    assert.strictEqual(faultOf(maps, new Map([[Number.NaN, []]])), "not a finite number")
+    assert.strictEqual(faultOf(Schema.ReadonlySet(Schema.Number), new Set([Number.NaN])), "not a finite number")
+    assert.strictEqual(faultOf(Schema.Option(Schema.Number), Option.some(Number.NaN)), "not a finite number")
   })
 
   it.prop("a text exactly when it holds a lone surrogate", [Schema.String], ([text]) => {

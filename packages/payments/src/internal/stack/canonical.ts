@@ -2,7 +2,7 @@
  * Canonical JSON (RFC 8785) of an encoded payload, and the text form in which results are stored.
  *
  * What an encoded payload holds besides JSON (a bigint, a Date, bytes, a Map) is written as the schema's JSON codec does,
- * with the name of its kind before it, so that it is never taken for the same text.
+ * with the name of its kind before it, and its members in their own kinds, so that it is never taken for the same text.
  *
  * @internal
  */
@@ -35,6 +35,11 @@ const makeCodec = (schema: Schema.Codec<unknown, unknown>): Codec => {
   const json = Schema.toCodecJson(schema)
   const encodeJson = Schema.encodeUnknownResult(json)
   const decodeJson = Schema.decodeUnknownResult(json)
+  let encodeParts: typeof encode | undefined
+  const partsOf = (encoded: unknown) => {
+    encodeParts ??= Schema.encodeUnknownResult(Schema.toCodecIso(Schema.toEncoded(schema)))
+    return encodeParts(encoded)
+  }
   // A cycle overflows the stack inside the encoder: a defect there is a fault here.
   const attempt = <B>(f: () => Result.Result<B, unknown>): Result.Result<B, Fault> => {
     const tried = Result.try(f)
@@ -49,7 +54,14 @@ const makeCodec = (schema: Schema.Codec<unknown, unknown>): Codec => {
         const text = tryWrite(encoded, undefined, state)
         if (state.fault !== undefined) return Result.fail(state.fault)
         if (state.isJson) return bounded(text, limitBytes)
-        return Result.flatMap(attempt(() => encodeJson(value)), (json) => canonicalize(encoded, json, limitBytes))
+        return Result.flatMap(
+          attempt(() => encodeJson(value)),
+          (json) =>
+            Result.flatMap(
+              attempt(() => partsOf(encoded)),
+              (parts) => canonicalize(encoded, { json, parts }, limitBytes)
+            )
+        )
       }),
     store: (value, limitBytes) =>
       Result.flatMap(
@@ -60,17 +72,25 @@ const makeCodec = (schema: Schema.Codec<unknown, unknown>): Codec => {
   }
 }
 
-const canonicalize = (value: unknown, json: unknown, limitBytes: number): Result.Result<string, Fault> => {
+/** What the schema makes of a value that is not JSON. */
+interface Forms {
+  /** Its JSON. */
+  readonly json: unknown
+  /** Its members, each still of its own kind; a value that has none is left as it is. */
+  readonly parts: unknown
+}
+
+const canonicalize = (value: unknown, forms: Forms, limitBytes: number): Result.Result<string, Fault> => {
   const state = new WriteState(limitBytes)
-  const text = tryWrite(value, json, state)
+  const text = tryWrite(value, forms, state)
   if (state.fault !== undefined) return Result.fail(state.fault)
   return state.isJson ? bounded(text, limitBytes) : Result.fail("not encodable")
 }
 
 // A getter or a proxy may throw.
-const tryWrite = (value: unknown, json: unknown, state: WriteState): string => {
+const tryWrite = (value: unknown, forms: Forms | undefined, state: WriteState): string => {
   try {
-    return write(value, json, 0, state)
+    return write(value, forms, 0, state)
   } catch {
     state.fault = "not encodable"
     return ""
@@ -88,8 +108,8 @@ class WriteState {
   }
 }
 
-/** `undefined` members are left out, -0 is 0. `json` is what the JSON codec has made of the same value, if it has. */
-const write = (value: unknown, json: unknown, depth: number, state: WriteState): string => {
+/** `undefined` members are left out, -0 is 0. The `forms` are there in a second run, when the first met more than JSON. */
+const write = (value: unknown, forms: Forms | undefined, depth: number, state: WriteState): string => {
   if (--state.left < 0) state.fault = "too large"
   if (state.fault !== undefined) return ""
   switch (typeof value) {
@@ -102,25 +122,62 @@ const write = (value: unknown, json: unknown, depth: number, state: WriteState):
     case "boolean":
       return value ? "true" : "false"
     case "undefined":
-      return "null"
+      // Of an array: no JSON, but then it is not taken for null.
+      return "undefined"
     case "object":
       if (value === null) return "null"
       if (depth === depthMax) {
         state.fault = "nested too deep"
         return ""
       }
-      if (Array.isArray(value)) {
-        return `[${value.map((item, index) => write(item, memberOf(json, index), depth + 1, state)).join(",")}]`
-      }
-      if (isPlain(value)) return writeObject(value as Readonly<Record<string, unknown>>, json, depth, state)
+      if (Array.isArray(value)) return writeArray(value, forms, depth, state)
+      if (isPlain(value)) return writeObject(value as Readonly<Record<string, unknown>>, forms, depth, state)
   }
-  if (json !== undefined) return `${Object.prototype.toString.call(value)}${write(json, undefined, depth, state)}`
+  if (forms !== undefined) return writeOther(value, forms, depth, state)
   state.isJson = false
   return ""
 }
 
-const memberOf = (json: unknown, key: string | number): unknown =>
-  typeof json === "object" && json !== null ? (json as Readonly<Record<string, unknown>>)[key] : undefined
+const writeArray = (
+  items: ReadonlyArray<unknown>,
+  forms: Forms | undefined,
+  depth: number,
+  state: WriteState
+): string => {
+  let text = "["
+  for (let i = 0; i < items.length; i++) {
+    if (i > 0) text += ","
+    text += write(items[i], formsOf(forms, i), depth + 1, state)
+  }
+  return `${text}]`
+}
+
+const writeOther = (value: unknown, forms: Forms, depth: number, state: WriteState): string => {
+  const { json, parts } = forms
+  if (value instanceof Map || value instanceof Set) {
+    return kindOf(value) + writeArray(Array.from(value), forms, depth, state)
+  }
+  if (parts !== undefined && parts !== value) return kindOf(value) + write(parts, forms, depth, state)
+  if (json !== undefined) return kindOf(value) + write(json, undefined, depth, state)
+  state.isJson = false
+  return ""
+}
+
+// Classes of Effect all are "[object Object]" and give their name in `toJSON`.
+const kindOf = (value: unknown): string => {
+  const kind = Object.prototype.toString.call(value)
+  if (kind !== "[object Object]") return kind
+  const { toJSON } = value as { readonly toJSON?: unknown }
+  const json: unknown = typeof toJSON === "function" ? toJSON.call(value) : undefined
+  const name = memberOf(json, "_id")
+  return typeof name === "string" ? `[object ${name}]` : kind
+}
+
+const formsOf = (forms: Forms | undefined, key: string | number): Forms | undefined =>
+  forms === undefined ? undefined : { json: memberOf(forms.json, key), parts: memberOf(forms.parts, key) }
+
+const memberOf = (value: unknown, key: string | number): unknown =>
+  typeof value === "object" && value !== null ? (value as Readonly<Record<string, unknown>>)[key] : undefined
 
 const isPlain = (value: object): boolean => {
   const prototype = Object.getPrototypeOf(value) as unknown
@@ -130,7 +187,7 @@ const isPlain = (value: object): boolean => {
 // Sorted by UTF-16 code units (RFC 8785, section 3.2.3), which is what sort() does.
 const writeObject = (
   value: Readonly<Record<string, unknown>>,
-  json: unknown,
+  forms: Forms | undefined,
   depth: number,
   state: WriteState
 ): string => {
@@ -139,7 +196,7 @@ const writeObject = (
     const item = value[member.key]
     if (item === undefined) continue
     text += text.length === 1 ? member.quoted : `,${member.quoted}`
-    text += write(item, memberOf(json, member.key), depth + 1, state)
+    text += write(item, formsOf(forms, member.key), depth + 1, state)
   }
   return `${text}}`
 }
