@@ -49,9 +49,9 @@ import * as value from "./internal/redaction/value.ts"
  * | found | left |
  * |---|---|
  * | a card number (see `Card.findPans`) | `[PAN ****1111]` |
- * | a security code behind its label (`cvv: 123`) | `[CVV]` |
- * | track 1 or track 2 of a magnetic stripe | `[TRACK]` |
- * | a PIN block behind its label | `[PIN]` |
+ * | a security code behind its label (`cvv: 123`, `<cvv>123</cvv>`, `Sicherheitscode 123`) | `[CVV]` |
+ * | track 1 or track 2 of a magnetic stripe, tag 57 of EMV | `[TRACK]` |
+ * | a PIN or a PIN block behind its label | `[PIN]` |
  *
  * They are found behind percent-encoding, escapes of JSON and HTML and colours of a terminal; in base64, hexadecimal and
  * dumps of bytes; in lists of digits and of groups; in numbered fields (`cc1=4111&cc2=…`); and behind their length in
@@ -79,7 +79,7 @@ export const scrub: (text: string) => string = text.scrub
  *
  * Texts are scrubbed as by {@link scrub}, keys and numbers too. Under a key that says what it holds (`cvv`,
  * `security_code`, `cardNumber`, `pan`, `track2`, `pin`, `password`, `token` and their like, in any case and with any
- * separator) the value goes whatever it looks like. `Redacted` values stay redacted and `Redactable` ones show what they
+ * separator) the value goes whatever it looks like; in a pair of name and value it goes when it looks like one. `Redacted` values stay redacted and `Redactable` ones show what they
  * choose to. Bytes show their length, errors their name, message, fields and cause but no stack, maps and sets their
  * entries. What is beyond the bounds, circular or cannot be read is named as such: `[too deep]`, `[too large]`,
  * `[circular]`, `[unreadable]`.

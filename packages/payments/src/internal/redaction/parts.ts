@@ -44,7 +44,8 @@ const field = new RegExp(
   "g"
 )
 // A letter before one or two digits and a sign: times such as T08:13:22 look so too.
-const numberedKey = /[A-Za-z_.[-][0-9][0-9]?\]?\\{0,8}["']?\s{0,8}[:=>]/
+// Signs are fewer than digits, so it is looked for from behind.
+const numberedKey = /[:=>](?<=[A-Za-z_.[-][0-9]{1,2}\]?\\{0,8}["']?\s{0,8}.)/
 const fieldMayHold = /[A-Za-z_.[-][0-9][0-9]?\]?\\{0,8}["']?\s{0,8}[:=>]{1,2}\s{0,8}\\{0,8}["']?[0-9]{2}(?!:)/
 const fieldGap = /^\D{0,16}(?:<\/[\w.-]{1,44}>\D{0,24})?$/
 

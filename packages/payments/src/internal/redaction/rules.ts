@@ -8,49 +8,43 @@ import * as Card from "../../Card.ts"
 import { marks, maskPan, merge, none, type Rule, type Span } from "./span.ts"
 
 // Track 1: %B, number, ^, name, ^, expiry, service code, discretionary data, ?. Track 2: number, = (D in hexadecimal),
-// the same without the name. ISO/IEC 7813.
-const track1 = /%?B(\d{12,19})\^[^^\r\n]{2,26}\^[\d =]{4,80}[^?\s"']{0,60}\??/g
-const track2 = /;?(?<![0-9A-Za-z])(\d{12,19})[=D]\d{7,40}(?:[A-F]{1,2}(?![0-9A-Za-z]))?\??/g
+// the same without the name; its end sentinel shows a short one. ISO/IEC 7813.
+const track1 = /%?b(\d[\d -]{10,22}\d)\^[^^\r\n]{0,26}\^[\d =^]{4,80}[^?\s"']{0,60}\??/gi
+const track2 = /;?(?<![0-9A-Za-z])(\d{12,23})[=Dd](?:\d{7,40}(?:[A-Fa-f]{1,2}(?![0-9A-Za-z]))?\??|\d{4,6}\?)/g
+
+// Tags of EMV, anywhere in a run of hexadecimal digits: 57 is track 2, 5A the number, each behind its length in bytes.
+const tag57 = /57(?:0[0-9a-f]|1[0-3])(\d{12,19})d\d{7,20}f?/gi
+const tag5a = /5a0([6-9a])(\d{11,20})/gi
+
+const numberIn = (digits: string): boolean =>
+  Card.containsPan(digits) || (/^57(?:0\d|1[0-3])/.test(digits) && Card.containsPan(digits.slice(4)))
 
 const matches = (text: string, expression: RegExp): ReadonlyArray<Span> =>
   Array.from(text.matchAll(expression)).flatMap(({ 0: whole, 1: digits = "", index }) =>
-    Card.containsPan(digits) ? [{ start: index, end: index + whole.length, mark: marks.track }] : []
+    numberIn(digits) ? [{ start: index, end: index + whole.length, mark: marks.track }] : []
   )
 
-const mayBeTrack = /\d[\^=D]/
+const mayBeTrack = /[0-9](?:[\^=]|[dD][0-9]{7})/
 
 /** @internal */
 export const tracks: Rule = (text) =>
-  mayBeTrack.test(text) ? merge([matches(text, track1), matches(text, track2)]) : none
+  mayBeTrack.test(text) ? merge([matches(text, track1), matches(text, track2), matches(text, tag57)]) : none
 
-// What stands between a label and its value: quotes, escaped or not, and one sign or word of assignment.
-const assigned = String
-  .raw`[\\"'\])]{0,4}(?:\s{0,4}(?:=>|->|[:=,>]|%3a|%3d|is|was)\s{0,4}|\s{1,4}|\s{0,4}\()[\\"'[(<]{0,4}`
-
-const cvvLabel = String.raw`cvv2?|cvc2?|cvn2?|(?<![\p{L}\p{N}])(?:cid|csc|cv2|cav2)|security[\s_-]?code|` +
-  String.raw`card[\s_-]?(?:verification|security)[\s_-]?(?:value|code|number)2?`
-// The mark of a code that was taken out is no label of what follows.
-const labelledCvv = new RegExp(`((?:${cvvLabel})(?!(?<=\\[CVV)\\](?!=))${assigned})\\p{Nd}{3,4}(?!\\p{Nd})`, "giu")
-
-const mayBeCvv = /[cC](?:[vV][vVcCnN2]|[iI][dD]|[sS][cC]|[aA][vV]2)|[uU][rR][iI][tT][yY]|[vV][eE][rR][iI][fF]/
+const mayBeTag5a = /5[aA]0[6-9aA]\d{11}/
 
 /** @internal */
-export const cvvs: Rule = (text) => mayBeCvv.test(text) ? labelled(text, labelledCvv, marks.cvv) : none
-
-const labelledPinBlock = new RegExp(`(pin[\\s_-]?block${assigned})[0-9a-f]{16}(?![0-9a-f])`, "giu")
-
-const mayBePinBlock = /[nN][\s_-]?[bB][lL][oO][cC][kK]/
-
-/** @internal */
-export const pinBlocks: Rule = (text) =>
-  mayBePinBlock.test(text) ? labelled(text, labelledPinBlock, marks.pinBlock) : none
-
-const labelled = (text: string, expression: RegExp, mark: string): ReadonlyArray<Span> =>
-  Array.from(text.matchAll(expression), ({ 0: whole, 1: label = "", index }) => ({
-    start: index + label.length,
-    end: index + whole.length,
-    mark
-  }))
+export const tags: Rule = (text) =>
+  !mayBeTag5a.test(text) ?
+    none :
+    Array.from(text.matchAll(tag5a)).flatMap(({ 1: bytes = "", 2: digits = "", index }) => {
+      const length = parseInt(bytes, 16) * 2
+      // An odd number of digits is padded by F.
+      const pan = digits.slice(0, length)
+      const start = index + 4
+      return pan.length >= length - 1 && Card.brandOf(pan)._tag === "Some"
+        ? [{ start, end: start + pan.length, mark: maskPan(pan) }]
+        : []
+    })
 
 /** @internal */
 export const pans: Rule = (text) =>

@@ -5,15 +5,16 @@
  */
 import { inDumps } from "./dumps.ts"
 import { quoteNumbers } from "./json.ts"
+import { cvvs, pinBlocks } from "./labels.ts"
 import { behindLength, inElements, inFields } from "./parts.ts"
-import { cvvs, pans, pinBlocks, tracks } from "./rules.ts"
+import { pans, tags, tracks } from "./rules.ts"
 import { merge, none, replace, type Rule, type Span } from "./span.ts"
 import { behindEscapes } from "./view.ts"
 
 // A digit of any script, the label of a PIN block, which may be all letters, and base64 of digits that has none.
 const suspicious = /[0-9]|[^\0-\x7f]|block|BLOCK|Block|[MNO][DTjz][AEIMQUYcgk][wxyz]/
 
-const plain: ReadonlyArray<Rule> = [tracks, pinBlocks, behindLength, inElements, inFields, pans, cvvs]
+const plain: ReadonlyArray<Rule> = [tracks, pinBlocks, tags, behindLength, inElements, inFields, pans, cvvs]
 
 const all = (rules: ReadonlyArray<Rule>): Rule => (text) => {
   // Hardly any text holds anything: nothing is allocated for one that does not.

@@ -81,8 +81,8 @@ const readObject = (value: object, depth: number, state: State): Schema.Json => 
   if (Redacted.isRedacted(value)) return "<redacted>"
   if (Redactable.isRedactable(value)) return visit(Redactable.redact(value), depth, state)
   if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return `[${value.byteLength} bytes]`
-  if (Array.isArray(value)) return markOfList(value) ?? visitAll(value, depth, state)
-  if (value instanceof Map) return visitAll(value, depth, state)
+  if (Array.isArray(value)) return markOfList(value) ?? visitPair(value, depth, state) ?? visitAll(value, depth, state)
+  if (value instanceof Map) return visitMap(value, depth, state)
   if (value instanceof Set) return visitAll(value, depth, state)
   if (value instanceof Error) return visitEntries(entriesOfError(value), depth, state)
   if ("toJSON" in value && typeof value.toJSON === "function") return visit(value.toJSON(), depth, state)
@@ -123,6 +123,41 @@ const visitAll = (values: Iterable<unknown>, depth: number, state: State): Schem
   return out
 }
 
+/** Entries as they are; the value of a key that says what it holds goes. */
+const visitMap = (values: ReadonlyMap<unknown, unknown>, depth: number, state: State): Schema.Json => {
+  const out: Array<Schema.Json> = []
+  for (const [key, value] of values) {
+    const mark = typeof key === "string" ? sensitive(key, value) : undefined
+    out.push([visit(key, depth, state), mark ?? visit(value, depth, state)])
+    if (state.nodes < 0) break
+  }
+  return out
+}
+
+/** Two elements of which the first says what the second is, as headers, forms and maps are listed. */
+const visitPair = (values: ReadonlyArray<unknown>, depth: number, state: State): Schema.Json | undefined => {
+  const [name, value] = values
+  if (values.length !== 2 || typeof name !== "string") return undefined
+  const mark = markOfNamed(name, value)
+  return mark === undefined ? undefined : [visit(name, depth, state), mark]
+}
+
+/** A name that stands beside a value may stand for the name alone: only what looks like such a value goes. */
+const markOfNamed = (name: string, value: unknown): string | undefined => {
+  if (typeof value !== "string" && typeof value !== "number" && typeof value !== "bigint") return undefined
+  const mark = sensitive(name, value)
+  const looks = mark === undefined ? undefined : valuesOf.find(([of]) => of === mark)?.[1]
+  return looks === undefined || looks.test(String(value)) ? mark : undefined
+}
+
+const valuesOf: ReadonlyArray<readonly [mark: string, looks: RegExp]> = [
+  [marks.cvv, /^\s*\p{Nd}{3,4}\s*$/u],
+  [marks.pinBlock, /^\s*(?:\p{Nd}{4,12}|[0-9A-Fa-f]{16,32})\s*$/u],
+  [marks.pan, /\p{Nd}{4}/u],
+  [marks.track, /\d{8}/],
+  [marks.secret, /^[\x21-\x7e]{12,}$/]
+]
+
 function* ownEntries(value: object): Iterable<readonly [string, unknown]> {
   for (const key of Object.keys(value)) yield [key, read(value, key)]
 }
@@ -150,15 +185,23 @@ const read = (value: object, key: string): unknown => {
 const visitEntries = (entries: Iterable<readonly [string, unknown]>, depth: number, state: State): Schema.Json => {
   const out: Array<readonly [string, Schema.Json]> = []
   const chain: Array<Part> = []
+  let name: string | undefined
   for (const [key, value] of entries) {
     if (value === undefined) continue
     follow(chain, key, value, out)
-    out.push([scrubText(key, state), sensitive(key, value) ?? visit(value, depth, state)])
+    const mark = sensitive(key, value) ??
+      (name !== undefined && isValueKey.test(key) ? markOfNamed(name, value) : undefined)
+    if (typeof value === "string" && isNameKey.test(key)) name = value
+    out.push([scrubText(key, state), mark ?? visit(value, depth, state)])
     if (state.nodes < 0) break
   }
   maskParts(chain, out)
   return Object.fromEntries(out)
 }
+
+// A field that is written as two: what it is called, and what it holds.
+const isNameKey = /^(?:name|key|field|label|id)$/i
+const isValueKey = /^(?:value|val|data|content|text)$/i
 
 /** A field that may hold a part of a card number, and which entry it is. */
 interface Part {
@@ -198,7 +241,7 @@ const maskParts = (chain: Array<Part>, out: Array<readonly [string, Schema.Json]
 
 const sensitive = (key: string, value: unknown): string | undefined => {
   if (value === null || typeof value === "boolean") return undefined
-  const mark = marksByKey.get(key.toLowerCase().replace(/[^a-z0-9]/g, ""))
+  const mark = markOfKey(key)
   if (mark !== marks.pan) return mark
   if (typeof value === "string" && isMasked.test(value)) return value
   const digits = String(
@@ -211,38 +254,33 @@ const sensitive = (key: string, value: unknown): string | undefined => {
 // What was scrubbed before stays.
 const isMasked = /^\[PAN \*{4}\p{Nd}{0,4}\]$/u
 
-const names = (mark: string, ...keys: ReadonlyArray<string>) => keys.map((key) => [key, mark] as const)
+const keyMax = 64
 
-// Lower case, without separators: `card_number`, `cardNumber` and `Card-Number` are one.
-const marksByKey: ReadonlyMap<string, string> = new Map([
-  ...names(
+/** What stands for the value of this key, whatever it looks like. */
+const markOfKey = (key: string): string | undefined => {
+  if (key.length > keyMax) return undefined
+  // `card_number`, `cardNumber` and `Card-Number` are one.
+  const name = key.toLowerCase().replace(/[^a-z0-9]/g, "")
+  for (const [mark, names] of sensitiveNames) if (names.test(name)) return mark
+  return undefined
+}
+
+const sensitiveNames: ReadonlyArray<readonly [mark: string, names: RegExp]> = [
+  [
     marks.cvv,
-    "cvv",
-    "cvv2",
-    "cvc",
-    "cvc2",
-    "cvn",
-    "cvn2",
-    "cv2",
-    "cid",
-    "csc",
-    "securitycode",
-    "cardsecuritycode"
-  ),
-  ...names(marks.cvv, "cardcvv", "cardcvc", "cardverificationvalue", "cardverificationcode", "cardverificationnumber"),
-  ...names(marks.track, "track", "trackdata", "track1", "track2", "track3", "track1data", "track2data", "magstripe"),
-  ...names(marks.pinBlock, "pin", "pinblock", "encryptedpin", "encryptedpinblock"),
-  ...names(marks.pan, "pan", "cardnumber", "cardno", "primaryaccountnumber", "ccnumber", "creditcardnumber", "dpan"),
-  ...names(
+    /^(?:.{0,16}(?:cvv|cvc|cvn)2?|(?:x|card|cc)?(?:cid|csc|cv2|cav2|cvd2?)|(?:card|cc)?sec(?:urity)?code|xcardcode)(?:code|value|val|number|num|no)?$/
+  ],
+  [marks.cvv, /^(?:card|cc)?(?:verification|validation|security)(?:value|val)$/],
+  [marks.cvv, /^(?:card|cc)(?:verification|validation|security|check)(?:code|number|digits?)$/],
+  [
+    marks.track,
+    /^(?:card|cc|encrypted)?(?:track(?:[123]|one|two|three)?(?:data|equivalent(?:data)?)?|magstripe(?:data)?|magneticstripe(?:data)?)$/
+  ],
+  [marks.pinBlock, /^(?:card|encrypted)?pin(?:block|blk|data|code|number)?$/],
+  [marks.pan, /^(?:d|f|t)?pan$|^primaryaccountnumber$|^(?:card|cc|creditcard|debitcard)(?:number|num|no)$/],
+  [
     marks.secret,
-    "token",
-    "cardtoken",
-    "password",
-    "passwd",
-    "secret",
-    "clientsecret",
-    "apikey",
-    "authorization"
-  ),
-  ...names(marks.secret, "accesstoken", "refreshtoken", "privatekey", "cookie", "setcookie", "cryptogram", "cavv")
-])
+    /(?:password|passwd|passphrase|secret|secretkey|apikey|privatekey|signingkey|token|credentials?)$/
+  ],
+  [marks.secret, /^(?:cryptogram|cavv|bearer|(?:proxy)?authorization|(?:set)?cookie)$/]
+]

@@ -22,7 +22,7 @@ const digit = String.raw`%(?:25){0,3}3[0-9]|%(?:25){0,3}(?:[eE][fF]%(?:25){0,3}[
 const mayHold = new RegExp(
   `${digit}|[0-9][ \\t-]{0,2}(?:${percent}|${others}){1,8}[ \\t-]{0,2}[0-9]|[0-9]%(?:25){0,3}5[eE]|` +
     String
-      .raw`(?:[cC][vV]|[cC][oO][dD][eE]|[cC][iI][dD]|[cC][sS][cC]|[cC][aA][vV]|[bB][lL][oO][cC][kK])[a-zA-Z0-9]{0,2}[%\\&]`
+      .raw`(?:[cC][vV]|[cC][oO][dD][eE]|[cC][iI][dD]|[cC][sS][cC]|[cC][aA][vV]|[bB][lL][oO][cC][kK])[a-zA-Z0-9]{0,2}[\s:="']{0,3}[%\\&]`
 )
 const escaped = new RegExp(String.raw`[%\\&\u001b]`)
 
@@ -78,8 +78,10 @@ const decode = (text: string): View => {
 const named: ReadonlyMap<string, string> = new Map([
   ["amp", "&"],
   ["apos", "'"],
+  ["colon", ":"],
   ["emsp", "\u2003"],
   ["ensp", "\u2002"],
+  ["equals", "="],
   ["gt", ">"],
   ["hyphen", "\u2010"],
   ["lt", "<"],
@@ -110,23 +112,29 @@ const controls: { readonly [letter: string]: string } = { n: "\n", r: "\r", t: "
 
 const fromCode = (code: number): string => code <= 0x10ffff ? String.fromCodePoint(code) : "\ufffd"
 
-/** Percent-encoded bytes as UTF-8, and what is none as Latin-1. */
+/** Percent-encoded bytes as UTF-8. What is none is Latin-1, or behind an encoded percent sign not encoded once more. */
 const decodeBytes = (
   escape: string,
   index: number,
   add: (piece: string, from: number, isEscape: boolean) => void
 ): void => {
-  const bytes = Array.from(escape.matchAll(/%(?:25)*?([0-9A-Fa-f]{2})(?=%|$)/g), ({ 1: hex, index }) => ({
-    at: index,
-    byte: parseInt(hex ?? "", 16)
-  }))
+  const bytes = Array.from(
+    escape.matchAll(/%((?:25)*?)([0-9A-Fa-f]{2})(?=%|$)/g),
+    ({ 1: signs, 2: hex = "", index }) => ({
+      at: index,
+      byte: parseInt(hex, 16),
+      hex,
+      isSign: signs !== ""
+    })
+  )
   for (let i = 0; i < bytes.length;) {
-    const { at, byte } = bytes[i]!
+    const { at, byte, hex, isSign } = bytes[i]!
     const more = byte >= 0xf0 ? 3 : byte >= 0xe0 ? 2 : byte >= 0xc2 ? 1 : 0
     const rest = bytes.slice(i + 1, i + 1 + more)
     const isWhole = rest.length === more && rest.every(({ byte }) => byte >> 6 === 2)
     const code = rest.reduce((code, { byte }) => (code << 6) | (byte & 0x3f), byte & (more === 0 ? 0xff : 0x3f >> more))
-    add(fromCode(isWhole ? code : byte), index + at, true)
+    if (isSign && byte > 0x7f && (more === 0 || !isWhole)) add(`%${hex}`, index + at, true)
+    else add(fromCode(isWhole ? code : byte), index + at, true)
     i += isWhole ? 1 + more : 1
   }
 }
