@@ -235,7 +235,8 @@ export type KeyRing = seal.KeyRing
  *
  * Results alone are sealed. Scope, key and fingerprint stay readable, since the store compares them. A result that does
  * not open (its key is gone, it was tampered with, it was stored before sealing) answers `RecordUnreadable`, and the
- * operation is not run again. Take `Aead` and `SecureRandom` from `NodeCrypto.layer`.
+ * operation is not run again. Every seal has a random nonce; a result that is sent again is recognised by opening the
+ * stored one, which costs a second trip to the store below. Take `Aead` and `SecureRandom` from `NodeCrypto.layer`.
  *
  * **Example**
  *

@@ -3,10 +3,29 @@ import { NodeCrypto } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Layer, Redacted, Schema } from "effect"
 import { Idempotency, IdempotencyStore, PaymentError } from "effect-payments"
+import { TestClock } from "effect/testing"
 import { recordId } from "../../src/internal/idempotency/record.ts"
+import { shiftTime } from "./shiftTime.ts"
+import { storeContract } from "./storeContract.ts"
 
 const key = (fill: number) => Redacted.make(new Uint8Array(32).fill(fill))
 const ring = { current: "a", keys: { a: key(1) } }
+
+const sealed = Layer.provide(IdempotencyStore.layerSealed(ring), NodeCrypto.layer)
+
+storeContract("sealed over memory", Layer.provide(sealed, IdempotencyStore.layerStoreMemory()), {
+  live: false,
+  advance: (duration) => TestClock.adjust(duration)
+})
+
+storeContract(
+  "sealed over sqlite",
+  sealed.pipe(
+    Layer.provide(IdempotencyStore.layerStoreSql()),
+    Layer.provideMerge(SqliteClient.layer({ filename: ":memory:" }))
+  ),
+  { live: true, advance: shiftTime }
+)
 
 const scope = Idempotency.Scope.make({ tenant: "acme", operation: "charge", version: 1 })
 const charge = (text: string) =>
@@ -125,23 +144,48 @@ describe.each(stores)("IdempotencyStore.layerSealed over %s", (_, below) => {
       assert.isUndefined(seen?.result)
     }).pipe(Effect.provide(below)))
 
-  it.effect("says the same when a save is sent again", () =>
+  const claim = (text: string) =>
+    Effect.flatMap(IdempotencyStore.IdempotencyStore, (store) =>
+      store.claim({
+        ...recordId(scope, Idempotency.Key.make(text)),
+        fingerprint: "f",
+        owner: "o",
+        leaseMillis: 30_000,
+        canResolve: false,
+        attemptsMax: 10
+      }))
+  const succeeded = (result: string) => ({ _tag: "Succeeded", result, ttlMillis: 60_000 }) as const
+
+  it.effect("says the same when a save is sent again, also after its key was replaced", () =>
+    Effect.gen(function*() {
+      const rotated = yield* open({ current: "b", keys: { a: key(1), b: key(2) } })
+      const { record } = yield* claim("twice")
+      const complete = (result: string, owner = record.owner) =>
+        Effect.flatMap(
+          IdempotencyStore.IdempotencyStore,
+          (store) => store.complete({ ...record, owner, completion: succeeded(result) })
+        )
+      const first = yield* open(ring)
+      assert.isTrue(yield* Effect.provide(complete("{}"), first))
+      const text = yield* raw("twice")
+      assert.isTrue(yield* Effect.provide(complete("{}"), first))
+      assert.isTrue(yield* Effect.provide(complete("{}"), rotated))
+      assert.isFalse(yield* Effect.provide(complete("[]"), rotated))
+      assert.isFalse(yield* Effect.provide(complete("{}", "p"), rotated))
+      assert.strictEqual(yield* raw("twice"), text)
+    }).pipe(Effect.provide(below)))
+
+  it.effect("seals equal results apart", () =>
     Effect.gen(function*() {
       const sealed = yield* open(ring)
-      const program = Effect.gen(function*() {
+      const { record } = yield* claim("one")
+      const { record: other } = yield* claim("two")
+      yield* Effect.gen(function*() {
         const store = yield* IdempotencyStore.IdempotencyStore
-        const { record } = yield* store.claim({
-          ...recordId(scope, Idempotency.Key.make("twice")),
-          fingerprint: "f",
-          owner: "o",
-          leaseMillis: 30_000,
-          canResolve: false,
-          attemptsMax: 10
-        })
-        const completion = { _tag: "Succeeded", result: "{}", ttlMillis: 60_000 } as const
-        return [yield* store.complete({ ...record, completion }), yield* store.complete({ ...record, completion })]
-      })
-      assert.deepStrictEqual(yield* Effect.provide(program, sealed), [true, true])
+        yield* store.complete({ ...record, completion: succeeded("{}") })
+        yield* store.complete({ ...other, completion: succeeded("{}") })
+      }).pipe(Effect.provide(sealed))
+      assert.notStrictEqual(yield* raw("one"), yield* raw("two"))
     }).pipe(Effect.provide(below)))
 })
 

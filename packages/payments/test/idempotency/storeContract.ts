@@ -310,7 +310,7 @@ export const storeContract = <R>(
           assert.isTrue(yield* store.complete({ ...mine, completion }))
           yield* advance("1 second")
           const before = yield* stored(store, request)
-          assert.isTrue(yield* store.complete({ ...mine, completion }))
+          assert.isTrue(yield* store.complete({ ...mine, completion: { ...completion } }))
           assert.deepStrictEqual(yield* stored(store, request), before)
         }
       }))
@@ -586,7 +586,7 @@ export const storeContract = <R>(
           assert.isTrue(yield* store.resolve(resolve))
           yield* advance("1 second")
           const before = yield* stored(store, request)
-          assert.isTrue(yield* store.resolve(resolve))
+          assert.isTrue(yield* store.resolve({ ...resolve, resolution: { ...resolution } }))
           assert.isFalse(yield* store.resolve({ ...resolve, resolution: { _tag: "Succeeded", result: "y" } }))
           assert.deepStrictEqual(yield* stored(store, request), before)
         }
