@@ -48,8 +48,8 @@ export const internals: Readonly<
   gateway: { modules: ["PaymentGateway"] },
   idempotency: { modules: ["Idempotency", "IdempotencyStore", "Inbox"] },
   money: { modules: ["Currency", "Money", "MoneyError", "Ratio"] },
-  // What the makers of utilities check.
-  option: { from: "combinators" },
+  // How options are checked.
+  option: { from: "ports" },
   // What every store that seals shares.
   seal: { from: "ports" },
   saga: { modules: ["Saga", "SagaLog"] },

@@ -54,7 +54,7 @@ export const chargeCustomer = Effect.fnUntraced(
         payloadSchema: PaymentGateway.AuthorizeRequest,
         success: PaymentGateway.Transaction,
         error: PaymentError.PaymentError,
-        resolve: Idempotency.resolveByLookup(),
+        resolve: Idempotency.resolveByLookup({ phases: ["authorize"] }),
         duplicates: "await",
         lease,
         ttl: "24 hours"

@@ -14,16 +14,19 @@
  * What it cannot do: a process frozen past its lease may send on waking, before anything interrupts it. There only a
  * gateway that de-duplicates the downstream key protects.
  *
- * | option | default |
- * |---|---|
- * | `lease` | 30 seconds |
- * | `ttl` (from completion) | 24 hours |
- * | `settle` | 5 minutes |
- * | `attemptsMax` (unresolved ends until `Parked`) | 10 |
- * | `duplicates`, `awaitAtMost` | `"reject"`, 30 seconds |
- * | `onInterrupt` | `"indeterminate"` |
- * | `resolveTimeout` | 10 seconds |
- * | `payloadLimitBytes`, `resultLimitBytes` | 256 KiB, 256 KiB |
+ * | option | default | bounds |
+ * |---|---|---|
+ * | `lease` | 30 seconds | 10 milliseconds to 1 day |
+ * | `ttl` (from completion) | 24 hours | 1 second to 10 years |
+ * | `settle` | 5 minutes | 1 second to a year |
+ * | `attemptsMax` (unresolved ends until `Parked`) | 10 | 1 to 1000 |
+ * | `duplicates`, `awaitAtMost` | `"reject"`, 30 seconds | 1 millisecond to 1 day |
+ * | `onInterrupt` | `"indeterminate"` | |
+ * | `resolveTimeout` | 10 seconds | 1 millisecond to 1 hour |
+ * | `payloadLimitBytes`, `resultLimitBytes` | 256 KiB, 256 KiB | 1 byte to 16 MiB |
+ *
+ * An option that is out of bounds is a mistake in the program: the call dies with `Resilience.InvalidOption`, and nothing
+ * is claimed or run.
  *
  * Read `IdempotencyStore` for where records are kept, `Resilience` for what stands inside.
  *
@@ -43,7 +46,10 @@ import type { Call, Policy, ResolveContext as Context_ } from "./internal/idempo
 import * as engine from "./internal/idempotency/engine.ts"
 import type { Answered } from "./internal/idempotency/entry.ts"
 import * as errors from "./internal/idempotency/errors.ts"
+import { reportSweep } from "./internal/idempotency/observe.ts"
+import { defaults, isDefault, policyOf, ttlOf } from "./internal/idempotency/policy.ts"
 import * as record from "./internal/idempotency/record.ts"
+import { reader, yearMillis } from "./internal/option/option.ts"
 import { codecOf } from "./internal/stack/canonical.ts"
 import { type Claim as ClaimService, GatewayCallMustBeInsideIdempotent } from "./internal/stack/claim.ts"
 import type {
@@ -57,6 +63,7 @@ import type {
 import { ReadOnly } from "./internal/stack/readOnly.ts"
 import type { HasDisposition, PaymentError } from "./PaymentError.ts"
 import * as PaymentGateway from "./PaymentGateway.ts"
+import { InvalidOption } from "./Resilience.ts"
 
 /**
  * The evidence that a call belongs to an idempotent operation: scope, key, fence, attempt and the downstream keys. Only
@@ -159,7 +166,10 @@ export interface Options<P, A, E, R2 = never> {
   readonly lease?: Duration.Input | undefined
   /** How long an answer is kept, counted from completion. */
   readonly ttl?: Duration.Input | undefined
-  /** How long after the last lease a `NeverHappened` is believed; at least the timeout of the request. */
+  /**
+   * How long after the last lease a `NeverHappened` is believed. Longer than a request can be under way: a
+   * `Resilience.timeout` inside that is longer is refused.
+   */
   readonly settle?: Duration.Input | undefined
   /** After this many ends that could not be resolved the record is parked for an operator. */
   readonly attemptsMax?: number | undefined
@@ -172,11 +182,25 @@ export interface Options<P, A, E, R2 = never> {
   readonly onInterrupt?: "indeterminate" | "detach" | undefined
   readonly payloadLimitBytes?: number | undefined
   readonly resultLimitBytes?: number | undefined
-  /**
-   * Runs effect and record in one transaction of the store's database, opened after the claim has committed alone: rows
-   * and record are there together or not at all. A gateway call inside does not compile.
-   */
-  readonly transactional?: boolean | undefined
+  /** See {@link TransactionalOptions}. */
+  readonly transactional?: false | undefined
+}
+
+/**
+ * Effect and record in one transaction of the store's database, opened after the claim has committed alone: rows and
+ * record are there together or not at all. A gateway call inside does not compile, since it would leave whatever becomes
+ * of the transaction. What was rolled back did not happen, so there is nothing to look up.
+ *
+ * The store has to have transactions, as those over SQL do. Whether an operation is transactional belongs to what it is:
+ * raise the scope's version when that changes. A call with the other one meets a `KeyConflict`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface TransactionalOptions<P, A, E>
+  extends Omit<Options<P, A, E>, "phase" | "resolve" | "resolveTimeout" | "settle" | "transactional">
+{
+  readonly transactional: true
 }
 
 /**
@@ -205,7 +229,7 @@ export class Idempotency extends Context.Service<Idempotency, engine.Engine>()("
 
 /**
  * Builds {@link Idempotency} over an `IdempotencyStore`. Expired records are swept in batches of `sweepLimit` every
- * `sweepEvery` (5 minutes; `false` leaves it to you).
+ * `sweepEvery` (5 minutes; `false` leaves it to you). Dies with `Resilience.InvalidOption`.
  *
  * **Details**
  *
@@ -221,12 +245,17 @@ export const layer = (options?: {
 }): Layer.Layer<Idempotency, never, IdempotencyStore | Digest.Digest | SecureRandom.SecureRandom> =>
   Layer.effect(
     Idempotency,
-    Effect.tap(engine.make, (made) => {
-      const every = options?.sweepEvery ?? "5 minutes"
-      if (every === false) return Effect.void
-      const sweep = Effect.ignore(made.store.sweep({ limit: options?.sweepLimit ?? 1000 }))
-      return Effect.forkScoped(Effect.forever(Effect.delay(sweep, every)))
-    })
+    Effect.tap(
+      engine.make,
+      Effect.fnUntraced(function*(made) {
+        if (options?.sweepEvery === false) return
+        const { integer, millis } = reader("Idempotency.layer")
+        const every = yield* millis("sweepEvery", options?.sweepEvery ?? "5 minutes", 1, yearMillis)
+        const limit = yield* integer("sweepLimit", options?.sweepLimit ?? 1000, 1, record.sweepLimitMax)
+        const sweep = Effect.catchCause(made.store.sweep({ limit }), reportSweep)
+        yield* Effect.forkScoped(Effect.forever(Effect.delay(sweep, Duration.millis(every))))
+      })
+    )
   )
 
 type Provided = ClaimService | Marker
@@ -236,8 +265,6 @@ type NoGatewayCall<R> = GatewayCallMustBeInsideIdempotent extends R ? {
       never
   }
   : unknown
-
-type Transactional = { readonly transactional: true }
 
 /**
  * Runs the effect at most once per key; later calls get the first answer, success or refusal, equal to the first.
@@ -289,27 +316,27 @@ type Transactional = { readonly transactional: true }
  * @since 0.1.0
  */
 export const idempotent: {
-  <P, A, E extends HasDisposition, R2 = never>(
-    options: Options<P, A, E, R2> & Transactional
+  <P, A, E extends HasDisposition>(
+    options: TransactionalOptions<P, A, E>
   ): <R>(
     self: Effect.Effect<A, E, R> & NoGatewayCall<R>
-  ) => Effect.Effect<A, E | IdempotencyError, Exclude<R, Marker> | R2 | Idempotency>
+  ) => Effect.Effect<A, E | IdempotencyError, Exclude<R, Marker> | Idempotency>
   <P, A, E extends HasDisposition, R2 = never>(
     options: Options<P, A, E, R2>
   ): <R>(
     self: Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E | IdempotencyError, Exclude<R, Provided> | R2 | Idempotency>
-  <P, A, E extends HasDisposition, R, R2 = never>(
+  <P, A, E extends HasDisposition, R>(
     self: Effect.Effect<A, E, R> & NoGatewayCall<R>,
-    options: Options<P, A, E, R2> & Transactional
-  ): Effect.Effect<A, E | IdempotencyError, Exclude<R, Marker> | R2 | Idempotency>
+    options: TransactionalOptions<P, A, E>
+  ): Effect.Effect<A, E | IdempotencyError, Exclude<R, Marker> | Idempotency>
   <P, A, E extends HasDisposition, R, R2 = never>(
     self: Effect.Effect<A, E, R>,
     options: Options<P, A, E, R2>
   ): Effect.Effect<A, E | IdempotencyError, Exclude<R, Provided> | R2 | Idempotency>
 } = dual(
   2,
-  <A, E, R, P, R2>(self: Effect.Effect<A, E, R>, options: Options<P, A, E, R2>) => run(self, options, exitOf)
+  <A, E, R, P, R2>(self: Effect.Effect<A, E, R>, options: AnyOptions<P, A, E, R2>) => run(self, options, exitOf)
 )
 
 /**
@@ -321,19 +348,30 @@ export const idempotent: {
  * @since 0.1.0
  */
 export const idempotentWithReceipt: {
+  <P, A, E extends HasDisposition>(
+    options: TransactionalOptions<P, A, E>
+  ): <R>(
+    self: Effect.Effect<A, E, R> & NoGatewayCall<R>
+  ) => Effect.Effect<Receipt<A>, E | IdempotencyError, Exclude<R, Marker> | Idempotency>
   <P, A, E extends HasDisposition, R2 = never>(
     options: Options<P, A, E, R2>
   ): <R>(
     self: Effect.Effect<A, E, R>
   ) => Effect.Effect<Receipt<A>, E | IdempotencyError, Exclude<R, Provided> | R2 | Idempotency>
+  <P, A, E extends HasDisposition, R>(
+    self: Effect.Effect<A, E, R> & NoGatewayCall<R>,
+    options: TransactionalOptions<P, A, E>
+  ): Effect.Effect<Receipt<A>, E | IdempotencyError, Exclude<R, Marker> | Idempotency>
   <P, A, E extends HasDisposition, R, R2 = never>(
     self: Effect.Effect<A, E, R>,
     options: Options<P, A, E, R2>
   ): Effect.Effect<Receipt<A>, E | IdempotencyError, Exclude<R, Provided> | R2 | Idempotency>
 } = dual(
   2,
-  <A, E, R, P, R2>(self: Effect.Effect<A, E, R>, options: Options<P, A, E, R2>) => run(self, options, receiptOf)
+  <A, E, R, P, R2>(self: Effect.Effect<A, E, R>, options: AnyOptions<P, A, E, R2>) => run(self, options, receiptOf)
 )
+
+type AnyOptions<P, A, E, R2> = Options<P, A, E, R2> | TransactionalOptions<P, A, E>
 
 const exitOf = ({ exit }: Answered): Exit.Exit<unknown, unknown> => exit
 
@@ -343,49 +381,20 @@ const receiptOf = ({ attempt, exit, fence, how }: Answered): Exit.Exit<Receipt<u
 // One primitive from the caller's fiber to the engine: this is the hot path of every replay.
 const run = <A, E, R, P, R2>(
   self: Effect.Effect<A, E, R>,
-  options: Options<P, A, E, R2>,
+  options: AnyOptions<P, A, E, R2>,
   project: (answered: Answered) => Exit.Exit<unknown, unknown>
 ) =>
-  Effect.withFiber((caller) =>
-    Context.getUnsafe(caller.context, Idempotency).run(callOf(self, options, project), caller)
-  ) as Effect.Effect<never, IdempotencyError>
-
-const millis = (input: Duration.Input | undefined, fallback: number): number =>
-  input === undefined ? fallback : Duration.toMillis(Duration.fromInputUnsafe(input))
-
-type Tunable = Omit<
-  Options<never, unknown, unknown, unknown>,
-  "error" | "key" | "payload" | "payloadSchema" | "resolve" | "scope" | "success"
->
-
-const policyOf = (options: Tunable): Policy => ({
-  resolveTimeoutMillis: millis(options.resolveTimeout, 10_000),
-  phase: options.phase ?? "authorize",
-  leaseMillis: millis(options.lease, 30_000),
-  ttlMillis: millis(options.ttl, 86_400_000),
-  settleMillis: millis(options.settle, 300_000),
-  attemptsMax: options.attemptsMax ?? 10,
-  payloadLimitBytes: options.payloadLimitBytes ?? 262_144,
-  resultLimitBytes: options.resultLimitBytes ?? 262_144,
-  awaits: options.duplicates === "await",
-  awaitMillis: millis(options.awaitAtMost, 30_000),
-  detaches: options.onInterrupt === "detach",
-  isTransactional: options.transactional === true
-})
-
-const defaults = policyOf({})
-
-// Read on each call: mostly nothing of it is given.
-const isDefault = (options: Tunable): boolean =>
-  options.lease === undefined && options.ttl === undefined && options.duplicates === undefined &&
-  options.resolveTimeout === undefined && options.phase === undefined && options.settle === undefined &&
-  options.attemptsMax === undefined && options.payloadLimitBytes === undefined &&
-  options.resultLimitBytes === undefined && options.awaitAtMost === undefined && options.onInterrupt === undefined &&
-  options.transactional === undefined
+  Effect.withFiber((caller) => {
+    const policy = isDefault(options) ? defaults : policyOf(options)
+    return policy instanceof InvalidOption
+      ? Effect.die(policy)
+      : Context.getUnsafe(caller.context, Idempotency).run(callOf(self, options, policy, project), caller)
+  }) as Effect.Effect<never, IdempotencyError>
 
 const callOf = <A, E, R, P, R2>(
   self: Effect.Effect<A, E, R>,
-  options: Options<P, A, E, R2>,
+  options: AnyOptions<P, A, E, R2>,
+  policy: Policy,
   project: Call["project"]
 ): Call => ({
   id: record.recordId(options.scope, options.key),
@@ -394,31 +403,74 @@ const callOf = <A, E, R, P, R2>(
   successCodec: codecOf(options.success),
   errorCodec: codecOf(options.error),
   self,
-  resolve: options.resolve,
-  policy: isDefault(options) ? defaults : policyOf(options),
+  resolve: "resolve" in options ? options.resolve : undefined,
+  policy,
   project
 })
 
 /**
- * A resolver that asks the gateway for the downstream key of a phase, `authorize` by default. `NeverHappened` counts as
- * repeatable while the gateway still de-duplicates a key of that age.
+ * A resolver that asks the gateway for the downstream keys of all calls that the operation makes. `phases` names them,
+ * each one, in the order in which they leave: the gateway's method, or what {@link phase} has made of it.
+ *
+ * **Details**
+ *
+ * | what the gateway knows | answer |
+ * |---|---|
+ * | the last call happened | `Happened`, with its transaction |
+ * | all were refused | `Refused`, with the error of the last |
+ * | none happened | `NeverHappened`, `repeatable` while the gateway de-duplicates a key of that age |
+ * | some happened or were refused, the others never | `NeverHappened` while it is repeatable: the operation runs again, and each call that was answered gets its answer again. Else `StillUnknown` |
+ * | one is still unknown | `StillUnknown` |
+ *
+ * A call that has left under a phase that is not listed is `StillUnknown` too, and logged: what the operation did cannot
+ * be told without it. An operation whose result is not the transaction of its last call needs a resolver of its own.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import { Idempotency } from "effect-payments"
+ *
+ * const charge = Idempotency.resolveByLookup({ phases: ["authorize"] })
+ * const sale = Idempotency.resolveByLookup({ phases: ["authorize", "capture"] })
+ * const twoCards = Idempotency.resolveByLookup({ phases: ["authorize", "second-card/authorize"] })
+ * ```
  *
  * @category resolvers
  * @since 0.1.0
  */
 export const resolveByLookup = (
-  options?: { readonly phase?: string | undefined }
+  options: { readonly phases: readonly [string, ...ReadonlyArray<string>] }
 ): Resolver<PaymentGateway.Transaction, PaymentError, PaymentGateway.PaymentGateway> =>
   Effect.fnUntraced(function*(context) {
-    const gateway = yield* PaymentGateway.PaymentGateway
-    const lookup = yield* gateway.lookup(yield* context.downstreamKey(options?.phase ?? "authorize"))
-    if (lookup._tag !== "NeverHappened") return lookup
-    const { deduplicates } = gateway.capabilities
-    return {
-      _tag: "NeverHappened",
-      repeatable: deduplicates !== false && Duration.isLessThan(context.age, Duration.fromInputUnsafe(deduplicates))
+    const strangers = context.phases.filter((phase) => !options.phases.includes(phase))
+    if (strangers.length > 0) {
+      yield* Effect.annotateLogs(
+        Effect.logError("calls have left under phases that resolveByLookup was not told of: the outcome stays unknown"),
+        { operation: context.scope.operation, phases: strangers.join(", ") }
+      )
+      return PaymentGateway.stillUnknown
     }
+    const gateway = yield* PaymentGateway.PaymentGateway
+    const lookups = yield* Effect.forEach(
+      options.phases,
+      (phase) => Effect.flatMap(context.downstreamKey(phase), (key) => gateway.lookup(key))
+    )
+    const { deduplicates } = gateway.capabilities
+    const repeatable = deduplicates !== false &&
+      Duration.isLessThan(context.age, Duration.fromInputUnsafe(deduplicates))
+    return agree(lookups, repeatable)
   })
+
+const agree = (
+  lookups: ReadonlyArray<PaymentGateway.Lookup>,
+  repeatable: boolean
+): Resolution<PaymentGateway.Transaction, PaymentError> => {
+  const last = lookups.at(-1)
+  const all = (tag: PaymentGateway.Lookup["_tag"]): boolean => lookups.every(({ _tag }) => _tag === tag)
+  if (last === undefined || lookups.some(({ _tag }) => _tag === "StillUnknown")) return PaymentGateway.stillUnknown
+  if (last._tag === "Happened" || all("Refused")) return last
+  return repeatable || all("NeverHappened") ? { _tag: "NeverHappened", repeatable } : PaymentGateway.stillUnknown
+}
 
 /**
  * Gives the gateway calls of the effect a phase of their own, so that an operation can send a second, different request:
@@ -433,21 +485,53 @@ export const phase: {
 } = dual(
   2,
   <A, E, R>(self: Effect.Effect<A, E, R>, name: string): Effect.Effect<A, E, R | Claim> =>
-    Effect.flatMap(GatewayCallMustBeInsideIdempotent, (claim) => {
-      const narrowed = claim.phase === undefined ? name : `${claim.phase}/${name}`
-      return Effect.provideService(self, GatewayCallMustBeInsideIdempotent, {
+    narrow(self, (claim) => ({ phase: claim.phase === undefined ? name : `${claim.phase}/${name}` }))
+)
+
+/**
+ * Says that the end of these gateway calls does not decide the end of the operation: one of them that is in doubt leaves
+ * the operation's answer as it is. They carry their downstream keys like all others.
+ *
+ * **When to use**
+ *
+ * For what tidies up after the answer is known, such as the void of an authorization that was a check of the card.
+ *
+ * **Gotchas**
+ *
+ * Without it a success in which a call is in doubt is not taken for one: the operation is looked up, and
+ * `OutcomeUnknown` until somebody knows. So an effect cannot turn a timeout into a success by catching it. Whoever wraps
+ * a call that takes money in `bestEffort` gives that up.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const bestEffort = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R | Claim> =>
+  narrow(self, (claim) => ({ depart: (departure) => claim.depart({ ...departure, isBestEffort: true }) }))
+
+type Narrowing = { readonly phase: string } | Pick<ClaimService["Service"], "depart">
+
+// The claim is an object of the engine's: what is not changed is asked there.
+const narrow = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  change: (claim: ClaimService["Service"]) => Narrowing
+): Effect.Effect<A, E, R | Claim> =>
+  Effect.flatMap(
+    GatewayCallMustBeInsideIdempotent,
+    (claim) =>
+      Effect.provideService(self, GatewayCallMustBeInsideIdempotent, {
         scope: claim.scope,
         key: claim.key,
         fence: claim.fence,
         attempt: claim.attempt,
+        settleMillis: claim.settleMillis,
+        phase: claim.phase,
         downstreamKey: (name) => claim.downstreamKey(name),
         depart: (departure) => claim.depart(departure),
         arrive: (name, isCertain) => claim.arrive(name, isCertain),
         repeatable: claim.repeatable,
-        phase: narrowed
+        ...change(claim)
       })
-    })
-)
+  )
 
 /**
  * Marks an effect without side effects: it may be retried, limited and broken without a store. An effect that needs a
@@ -554,11 +638,13 @@ export const resolve = <A, E>(options: {
       new IdempotencyError({ reason: new ResultInvalid({ detail: stored.failure, downstreamKey: "" }) })
     )
   }
+  const ttlMillis = ttlOf(options.ttl)
+  if (ttlMillis instanceof InvalidOption) return Effect.die(ttlMillis)
   return operate((store) =>
     store.resolve({
       ...record.recordId(options.scope, options.key),
       fence: options.fence,
-      ttlMillis: millis(options.ttl, 86_400_000),
+      ttlMillis,
       resolution: resolution._tag === "NeverHappened"
         ? { _tag: "NeverHappened" }
         : { _tag: resolution._tag === "Happened" ? "Succeeded" : "Refused", result: stored.success }

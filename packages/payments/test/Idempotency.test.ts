@@ -141,6 +141,8 @@ describe("Claim", () => {
           const first = yield* claim.depart({ phase: "authorize", request: "r", deduplicatesMillis: 60_000 })
           const once = yield* claim.repeatable
           const second = yield* claim.depart({ phase: "authorize", request: "r", deduplicatesMillis: 0 })
+          claim.arrive("authorize", undefined)
+          claim.arrive("authorize", undefined)
           return [before, once, yield* claim.repeatable, first === second]
         }),
         { ...options, success: Schema.Array(Schema.Boolean) }

@@ -20,6 +20,7 @@ const claim = (repeatable: boolean) =>
     fence: 1,
     attempt: 1,
     downstreamKey: () => Effect.succeed("d"),
+    settleMillis: 300_000,
     phase: undefined,
     depart: () => Effect.succeed("d"),
     arrive: () => {},

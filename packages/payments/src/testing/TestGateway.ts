@@ -207,7 +207,7 @@ export interface Options {
  *     payloadSchema: PaymentGateway.AuthorizeRequest,
  *     success: PaymentGateway.Transaction,
  *     error: PaymentError.PaymentError,
- *     resolve: Idempotency.resolveByLookup()
+ *     resolve: Idempotency.resolveByLookup({ phases: ["authorize"] })
  *   })
  * )
  *

@@ -216,7 +216,10 @@ export const takeOvers = (backend: Backend): void => {
       assert.strictEqual(yield* word(second.run(charge())), "InFlight")
       yield* advance("3 seconds")
       const receipt = yield* second.run(
-        Idempotency.idempotentWithReceipt(authorize(), { ...options, resolve: Idempotency.resolveByLookup() })
+        Idempotency.idempotentWithReceipt(authorize(), {
+          ...options,
+          resolve: Idempotency.resolveByLookup({ phases: ["authorize"] })
+        })
       )
       assert.deepStrictEqual([receipt.how, receipt.value.id as string], ["resolved", "test_auth_1"])
       assert.strictEqual(yield* gateway.charges, 1)

@@ -251,7 +251,11 @@ export const authorize = (money: Money.Money = payload.money) =>
 /** A charge, looked up at the gateway when its end is not known. */
 export const charge = (overrides: Overrides = {}) =>
   authorize(overrides.payload?.money).pipe(
-    Idempotency.idempotent({ ...options, resolve: Idempotency.resolveByLookup(), ...overrides })
+    Idempotency.idempotent({
+      ...options,
+      resolve: Idempotency.resolveByLookup({ phases: ["authorize"] }),
+      ...overrides
+    })
   )
 
 /** The word for an answer: the id of the transaction, or the tag of the reason. */

@@ -243,11 +243,19 @@ export const results = (backend: Backend): void => {
       const gateway = yield* TestGateway.TestGateway
       const process = yield* makeProcess()
       const idempotent = (self: ReturnType<typeof authorize>, at: Idempotency.Key) =>
-        Idempotency.idempotent(self, { ...options, key: at, resolve: Idempotency.resolveByLookup() })
+        Idempotency.idempotent(self, {
+          ...options,
+          key: at,
+          resolve: Idempotency.resolveByLookup({ phases: ["authorize"] })
+        })
       const retried = (at: Idempotency.Key) =>
         authorize().pipe(
           Resilience.retry({ attempts: 3, base: "1 second", jitter: "none" }),
-          Idempotency.idempotent({ ...options, key: at, resolve: Idempotency.resolveByLookup() })
+          Idempotency.idempotent({
+            ...options,
+            key: at,
+            resolve: Idempotency.resolveByLookup({ phases: ["authorize"] })
+          })
         )
       yield* gateway.plan([TestGateway.failAfter, TestGateway.lostReply])
       const first = yield* begin(word(process.run(retried(key))))
@@ -279,7 +287,7 @@ export const results = (backend: Backend): void => {
       yield* gateway.plan([TestGateway.late("60 seconds")])
       const notExecuted = fail(new PaymentError.NetworkError({ sent: false }))
       const call = Effect.andThen(Effect.forkDetach(authorize(), { startImmediately: true }), notExecuted).pipe(
-        Idempotency.idempotent({ ...options, resolve: Idempotency.resolveByLookup() })
+        Idempotency.idempotent({ ...options, resolve: Idempotency.resolveByLookup({ phases: ["authorize"] }) })
       )
       const error = yield* Effect.flip(process.run(call))
       assert.strictEqual(error.disposition, "Unknown")
@@ -298,7 +306,7 @@ export const results = (backend: Backend): void => {
       const process = yield* makeProcess()
       yield* gateway.plan([TestGateway.lostReply, TestGateway.refuse(declined)])
       const call = Effect.retry(authorize(), { times: 1 }).pipe(
-        Idempotency.idempotent({ ...options, resolve: Idempotency.resolveByLookup() })
+        Idempotency.idempotent({ ...options, resolve: Idempotency.resolveByLookup({ phases: ["authorize"] }) })
       )
       assert.strictEqual(yield* word(process.run(call)), "test_auth_1")
       assert.strictEqual(yield* gateway.charges, 1)
@@ -724,9 +732,9 @@ export const interruptions = (backend: Backend): void => {
       const fiber = yield* begin(word(process.run(call(slow.self))))
       yield* process.close
       assert.isTrue(slow.seen.interrupted)
-      assert.strictEqual(yield* Fiber.join(fiber), "Interrupt")
+      assert.strictEqual(yield* Fiber.join(fiber), "OutcomeUnknown")
       assert.strictEqual(yield* stateOf(), "Indeterminate")
-      assert.strictEqual(yield* word(process.run(call(slow.self))), "Interrupt")
+      assert.strictEqual(yield* word(process.run(call(slow.self))), "StoreUnavailable")
     })
   )
 
@@ -743,7 +751,7 @@ export const interruptions = (backend: Backend): void => {
       assert.strictEqual(yield* word(second.run(call(long))), "InFlight")
       yield* advance("11 seconds")
       yield* Fiber.join(closing)
-      assert.strictEqual(yield* Fiber.join(fiber), "Interrupt")
+      assert.strictEqual(yield* Fiber.join(fiber), "OutcomeUnknown")
       assert.strictEqual(yield* stateOf(), "Indeterminate")
       assert.strictEqual(runs(), 1)
     })

@@ -1,13 +1,16 @@
 import { assert, describe } from "@effect/vitest"
-import { Deferred, type Duration, Effect, Equal, Fiber, Schema } from "effect"
+import { Cause, Deferred, type Duration, Effect, Equal, Exit, Fiber, Schema } from "effect"
 import { Idempotency, IdempotencyStore, PaymentError } from "effect-payments"
+import { TestGateway } from "effect-payments/testing"
 import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
 import { checkTable } from "../support/faultTable.ts"
 import { repeat, type Store } from "../support/faultyStore.ts"
 import {
   advance,
+  authorize,
   begin,
+  charge,
   inspect,
   key,
   makeProcess,
@@ -84,6 +87,50 @@ describe("transactional: true, on SQLite", () => {
       assert.isTrue(Equal.equals(yield* second.run(booking()), answer))
       assert.deepStrictEqual(yield* rows, ["booked"])
       assert.strictEqual(yield* stateOf(), "Succeeded")
+    })
+  )
+
+  test(
+    "a gateway call whose types were cast away dies before it leaves, and nothing is left of it",
+    Effect.gen(function*() {
+      yield* setUp
+      const process = yield* makeProcess()
+      const gateway = yield* TestGateway.TestGateway
+      const cast = authorize() as unknown as Effect.Effect<unknown, PaymentError.PaymentError>
+      const exit = yield* Effect.exit(process.run(booking({ and: cast })))
+      assert.isTrue(Exit.isFailure(exit) && Cause.hasDies(exit.cause))
+      assert.lengthOf(yield* gateway.calls, 0)
+      assert.deepStrictEqual(yield* rows, [])
+      assert.strictEqual(yield* stateOf(), "Vacant")
+    })
+  )
+
+  test(
+    "what ran without a transaction is never taken over as if it had rolled back",
+    Effect.gen(function*() {
+      yield* setUp
+      const process = yield* makeProcess()
+      const gateway = yield* TestGateway.TestGateway
+      yield* gateway.plan([TestGateway.lostReply])
+      yield* Effect.flip(process.run(charge({ resolve: undefined })))
+      assert.strictEqual(yield* word(process.run(booking())), "KeyConflict")
+      assert.deepStrictEqual(yield* rows, [])
+      assert.strictEqual(yield* stateOf(), "Indeterminate")
+    })
+  )
+
+  test(
+    "an owner whose slot was taken does not say that nothing happened",
+    Effect.gen(function*() {
+      yield* setUp
+      const store = yield* IdempotencyStore.IdempotencyStore
+      const process = yield* Effect.provideService(makeProcess(), IdempotencyStore.IdempotencyStore, {
+        ...store,
+        release: (request) => Effect.andThen(store.evict(request, { force: true }), store.release(request))
+      })
+      const refused = fail(new PaymentError.NetworkError({ sent: false }))
+      assert.strictEqual(yield* word(process.run(booking({ and: refused }))), "OutcomeUnknown")
+      assert.deepStrictEqual(yield* rows, [])
     })
   )
 

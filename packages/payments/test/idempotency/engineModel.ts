@@ -128,7 +128,7 @@ const operation = (
   const call = Idempotency.idempotent(work, {
     ...Harness.options,
     payload: isOther ? otherPayload : Harness.payload,
-    resolve: Idempotency.resolveByLookup(),
+    resolve: Idempotency.resolveByLookup({ phases: ["authorize"] }),
     resolveTimeout: "10 seconds",
     lease: leaseMillis,
     settle: settleMillis,

@@ -32,6 +32,7 @@ export const makeClaim = (
       key,
       fence: options?.fence ?? 1,
       attempt: options?.attempt ?? 1,
+      settleMillis: 300_000,
       phase: options?.phase,
       downstreamKey: (phase) => Effect.succeed(downstreamKey(phase)),
       depart: ({ deduplicatesMillis, phase, request }) =>

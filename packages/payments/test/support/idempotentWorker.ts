@@ -57,7 +57,7 @@ const call = (key: string, duplicates: "await" | "reject") =>
     payloadSchema: Schema.Struct({ money: Money.Money }),
     success: PaymentGateway.Transaction,
     error: PaymentError.PaymentError,
-    resolve: Idempotency.resolveByLookup(),
+    resolve: Idempotency.resolveByLookup({ phases: ["authorize"] }),
     lease: Duration.millis(job.leaseMillis),
     ttl: "1 hour",
     duplicates,

@@ -29,6 +29,11 @@ export interface ResolveContext {
   readonly downstreamKey: (phase: string) => Effect.Effect<string>
   /** How long ago, on the store's clock, the operation was first claimed. */
   readonly age: Duration.Duration
+  /**
+   * The phases under which calls have left in this run, in the order in which they left. Empty after a take-over: what
+   * the owner before has sent nobody knows here.
+   */
+  readonly phases: ReadonlyArray<string>
 }
 
 /** @internal The options that say how, resolved to plain values: one object for all calls that leave the defaults. */

@@ -14,6 +14,7 @@ import { downstreamKey, type OperationClaim } from "../stack/makeClaim.ts"
 import type { Call, Resolution, Shared } from "./call.ts"
 import type { Entry, How } from "./entry.ts"
 import { DownstreamKeyReused, IdempotencyError, OutcomeUnknown, ResultInvalid } from "./errors.ts"
+import { type Incident, reportIncident, reportLookUp } from "./observe.ts"
 import type { Completion } from "./record.ts"
 
 const backoffMinMillis = 20
@@ -36,7 +37,17 @@ export const unknownExit = (shared: Shared, call: Call): Effect.Effect<Exit.Exit
 
 /** @internal */
 export const settleUnknown = (shared: Shared, entry: Entry, call: Call, how: How): Effect.Effect<void> =>
-  Effect.map(unknownExit(shared, call), (exit) => shared.settle(entry, exit, how))
+  Effect.andThen(
+    entry.isLost ? report(shared, entry, call, "lease-lost") : Effect.void,
+    Effect.map(unknownExit(shared, call), (exit) => shared.settle(entry, exit, how))
+  )
+
+// What an operator has to know of: logged and counted, with the key under which the gateway knows it.
+const report = (shared: Shared, entry: Entry, call: Call, incident: Incident): Effect.Effect<void> =>
+  Effect.flatMap(
+    downstreamKey(shared.digest, call.id, call.policy.phase),
+    (downstreamKey) => reportIncident(incident, call, entry, downstreamKey)
+  )
 
 /** @internal */
 export const keepSuccess = (
@@ -91,8 +102,8 @@ const keep = (
     shared.settle(entry, exit, how)
     return undefined
   }
-  return Effect.flatMap(save(shared, entry, completion, shared.leases.nowMillis() + entry.leaseMillis), (saved) => {
-    if (!saved) return settleUnknown(shared, entry, call, how)
+  return Effect.flatMap(save(shared, entry, completion, shared.leases.nowMillis() + entry.leaseMillis), (written) => {
+    if (written !== "Written") return settleUnknown(shared, entry, call, how)
     shared.settle(entry, exit, how)
     return Effect.void
   })
@@ -117,11 +128,41 @@ export const invalidResult = (
   )
 
 /** @internal Ends a claim without a known outcome. */
-export const giveUp = (shared: Shared, entry: Entry, call: Call, unresolved: Unresolved): Effect.Effect<boolean> =>
-  save(shared, entry, { _tag: "Indeterminate", ...unresolved, attemptsMax: call.policy.attemptsMax }, soon(shared))
+export const giveUp = (shared: Shared, entry: Entry, call: Call, unresolved: Unresolved): Effect.Effect<void> => {
+  const { attemptsMax } = call.policy
+  const isParked = unresolved.counted && entry.unresolved + 1 >= attemptsMax
+  return Effect.andThen(
+    save(shared, entry, { _tag: "Indeterminate", ...unresolved, attemptsMax }, soon(shared)),
+    // A run that ended in doubt, and the last look-up that may be tried. Those between are in the answers' metric.
+    isParked || unresolved.ran
+      ? report(shared, entry, call, isParked ? "parked" : "indeterminate")
+      : Effect.void
+  )
+}
 
-/** @internal Frees the slot of what surely did not happen. */
-export const free = (shared: Shared, entry: Entry, call: Call): Effect.Effect<boolean> =>
+/** @internal What became of a write: `NotOwned` when another owner has taken over, or the record is gone. */
+export type Written = "Written" | "NotOwned" | "NoAnswer"
+
+/**
+ * @internal Frees the slot of what surely did not happen, and says how it ended. Where another owner has taken over it
+ * may have done it, so that nobody is told that nothing has happened.
+ */
+export const vacate = (
+  shared: Shared,
+  entry: Entry,
+  call: Call,
+  exit: Exit.Exit<unknown, unknown>
+): Effect.Effect<void> =>
+  Effect.flatMap(
+    free(shared, entry, call),
+    (freed) =>
+      freed === "Written" || (freed === "NoAnswer" && shared.leases.isLive(entry))
+        ? Effect.sync(() => shared.settle(entry, exit, "executed"))
+        : settleUnknown(shared, entry, call, "executed")
+  )
+
+/** @internal */
+export const free = (shared: Shared, entry: Entry, call: Call): Effect.Effect<Written> =>
   persist(
     shared,
     entry,
@@ -129,7 +170,7 @@ export const free = (shared: Shared, entry: Entry, call: Call): Effect.Effect<bo
     soon(shared)
   )
 
-const save = (shared: Shared, entry: Entry, completion: Completion, untilMillis: number): Effect.Effect<boolean> =>
+const save = (shared: Shared, entry: Entry, completion: Completion, untilMillis: number): Effect.Effect<Written> =>
   persist(shared, entry, () => shared.store.complete({ ...ownership(entry), completion }), untilMillis)
 
 /** @internal */
@@ -150,10 +191,14 @@ const persist = (
   entry: Entry,
   write: () => Effect.Effect<boolean, StoreUnavailable>,
   untilMillis: number
-): Effect.Effect<boolean> =>
+): Effect.Effect<Written> =>
   shared.store.local === undefined || entry.isLost
     ? keepAsking(shared, entry, write, entry.isLost ? soon(shared) : untilMillis, backoffMinMillis, entry.isLost)
-    : Effect.orElseSucceed(write(), () => false)
+    : Effect.match(write(), { onFailure: noAnswer, onSuccess: writtenOf })
+
+const noAnswer = (): Written => "NoAnswer"
+
+const writtenOf = (isOwned: boolean): Written => isOwned ? "Written" : "NotOwned"
 
 const keepAsking = (
   shared: Shared,
@@ -162,17 +207,19 @@ const keepAsking = (
   untilMillis: number,
   backoffMillis: number,
   isLate: boolean
-): Effect.Effect<boolean> =>
-  Effect.catch(askBounded(write(), saving(shared, entry, untilMillis), isLate ? undefined : entry), () => {
+): Effect.Effect<Written> => {
+  const asked = askBounded(write(), saving(shared, entry, untilMillis), isLate ? undefined : entry)
+  return Effect.catch(Effect.map(asked, writtenOf), () => {
     const { leases } = shared
     // The store denies a renewal also because the write went through and its reply was lost.
     if (!isLate && entry.isDenied) return keepAsking(shared, entry, write, soon(shared), backoffMinMillis, true)
-    if (leases.nowMillis() >= untilMillis || (!isLate && !leases.isLive(entry))) return Effect.succeed(false)
+    if (leases.nowMillis() >= untilMillis || (!isLate && !leases.isLive(entry))) return Effect.succeed("NoAnswer")
     return Effect.flatMap(
       Effect.sleep(Duration.millis(backoffMillis)),
       () => keepAsking(shared, entry, write, untilMillis, Math.min(backoffMillis * 2, backoffMaxMillis), isLate)
     )
   })
+}
 
 // A lost request or reply is asked for again while there is a lease to save in.
 const saving = (shared: Shared, entry: Entry, untilMillis: number) => ({
@@ -192,30 +239,23 @@ export const conclude = (
   exit: Exit.Exit<unknown, unknown>,
   isFirst: boolean
 ): Effect.Effect<void, never, unknown> | undefined => {
-  if (Exit.isSuccess(exit)) return keepSuccess(shared, entry, call, exit.value, "executed")
+  const doubt = (): Effect.Effect<void, never, unknown> =>
+    Effect.flatMap(unknownExit(shared, call), (unknown) => concludeUnknown(shared, entry, call, unknown, claim))
+  // A call of this operation is in doubt, whatever the last one said, or the effect makes of it.
+  const { isUncertain } = claim
+  if (Exit.isSuccess(exit)) {
+    return isUncertain ? doubt() : keepSuccess(shared, entry, call, exit.value, "executed")
+  }
   const error = onlyError(exit.cause)
   if (error === undefined) return concludeDefect(shared, entry, call, exit.cause)
-  switch (claim.isUncertain ? "Uncertain" : dispositionOf(error.value)) {
-    case "Refused":
-      return keepRefusal(shared, entry, call, error.value, "executed")
-    case "NotExecuted":
-      return isFirst
-        ? Effect.map(free(shared, entry, call), () => shared.settle(entry, exit, "executed"))
-        : Effect.flatMap(
-          giveUp(shared, entry, call, { ran: false, counted: false }),
-          () => settleUnknown(shared, entry, call, "executed")
-        )
-    case "Unknown":
-      return concludeUnknown(shared, entry, call, Exit.failCause(exit.cause), claim.ageMillis())
-    case "Uncertain":
-      // An earlier call of this operation is in doubt, whatever the last one said.
-      return dispositionOf(error.value) === "Unknown"
-        ? concludeUnknown(shared, entry, call, Exit.failCause(exit.cause), claim.ageMillis())
-        : Effect.flatMap(
-          unknownExit(shared, call),
-          (unknown) => concludeUnknown(shared, entry, call, unknown, claim.ageMillis())
-        )
-  }
+  const disposition = dispositionOf(error.value)
+  if (disposition === "Unknown") return concludeUnknown(shared, entry, call, Exit.failCause(exit.cause), claim)
+  if (isUncertain) return doubt()
+  if (disposition === "Refused") return keepRefusal(shared, entry, call, error.value, "executed")
+  return isFirst ? vacate(shared, entry, call, exit) : Effect.flatMap(
+    giveUp(shared, entry, call, { ran: false, counted: false }),
+    () => settleUnknown(shared, entry, call, "executed")
+  )
 }
 
 /** @internal The typed error of a cause that holds one and nothing else. */
@@ -230,9 +270,9 @@ const concludeUnknown = (
   entry: Entry,
   call: Call,
   exit: Exit.Exit<never, unknown>,
-  ageMillis: number
+  claim: OperationClaim
 ): Effect.Effect<void, never, unknown> =>
-  Effect.flatMap(lookUp(shared, entry, call, ageMillis), ({ resolution }) => {
+  Effect.flatMap(lookUp(shared, entry, call, claim), ({ resolution }) => {
     switch (resolution._tag) {
       case "Happened":
         return keepSuccess(shared, entry, call, resolution.result, "resolved") ?? Effect.void
@@ -254,8 +294,8 @@ const concludeDefect = (
 ): Effect.Effect<void> => {
   if (entry.isLost) return settleUnknown(shared, entry, call, "executed")
   const ended = giveUp(shared, entry, call, { ran: true, counted: true })
-  // Whoever waited has gone; one that joined meanwhile was not interrupted itself.
-  if (entry.isCancelled) return Effect.flatMap(ended, () => settleUnknown(shared, entry, call, "executed"))
+  // An interruption is of the work: whoever waited has gone, or the layer is closed. It is not one of those who wait now.
+  if (Cause.hasInterrupts(cause)) return Effect.flatMap(ended, () => settleUnknown(shared, entry, call, "executed"))
   return Effect.map(ended, () => shared.settle(entry, Exit.failCause(reuseOrCause(cause)), "executed"))
 }
 
@@ -275,7 +315,7 @@ export const lookUp = (
   shared: Shared,
   entry: Entry,
   call: Call,
-  ageMillis: number
+  claim: OperationClaim
 ): Effect.Effect<{ readonly resolution: Resolution; readonly asked: boolean }, never, unknown> => {
   if (call.resolve === undefined) return Effect.succeed({ resolution: stillUnknown, asked: true })
   return call.resolve({
@@ -283,7 +323,8 @@ export const lookUp = (
     key: call.id.key,
     attempt: entry.attempt,
     downstreamKey: (phase) => downstreamKey(shared.digest, call.id, phase),
-    age: Duration.millis(ageMillis)
+    age: Duration.millis(claim.ageMillis()),
+    phases: claim.phases
   }).pipe(
     Effect.timeoutOrElse({
       duration: Duration.millis(call.policy.resolveTimeoutMillis),
@@ -291,7 +332,12 @@ export const lookUp = (
     }),
     Effect.interruptible,
     Effect.map((resolution) => ({ resolution, asked: true })),
-    Effect.catchCause((cause) => Effect.succeed({ resolution: stillUnknown, asked: !Cause.hasInterrupts(cause) }))
+    Effect.catchCause((cause) =>
+      Effect.as(
+        Cause.hasInterruptsOnly(cause) ? Effect.void : reportLookUp(call, entry, cause),
+        { resolution: stillUnknown, asked: !Cause.hasInterrupts(cause) }
+      )
+    )
   )
 }
 

@@ -15,6 +15,7 @@ import * as Random from "effect/Random"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import { IdempotencyStore, StoreUnavailable } from "../../IdempotencyStore.ts"
+import { InvalidOption } from "../../Resilience.ts"
 import { Digest, SecureRandom } from "../effect/crypto.ts"
 import { downstreamKey } from "../stack/makeClaim.ts"
 import { type Call, type Shared, transactionsOf } from "./call.ts"
@@ -84,6 +85,7 @@ class EngineImpl implements Engine, Shared {
 
   run(call: Call, caller: AnyFiber): Answer {
     const { transactions } = this.store
+    if (call.policy.isTransactional && transactions === undefined) return Effect.die(noTransactions)
     return transactions === undefined ? this.fingerprint(call, caller) : Effect.flatMap(
       transactions.isInside,
       (isInside) => isInside ? this.refuse(call, caller, new InsideTransaction({})) : this.fingerprint(call, caller)
@@ -97,7 +99,8 @@ class EngineImpl implements Engine, Shared {
     }
     return Effect.flatMap(
       this.digest.digestHex(Digest.sha256, encoder.encode(canonical.success)),
-      (hex) => this.begin(call, caller, `v1:${hex}`)
+      // What a lapsed claim may have left behind depends on whether it ran in a transaction: the two never meet.
+      (hex) => this.begin(call, caller, `${call.policy.isTransactional ? "v1t" : "v1"}:${hex}`)
     )
   }
 
@@ -115,23 +118,41 @@ class EngineImpl implements Engine, Shared {
     }
     // Whether it is in flight or finished, and which of two payloads is the other one, the answer to the claim tells.
     return Effect.flatMap(
-      untilTrue(entry, () => entry.settled !== undefined || entry.phase !== "claiming"),
-      () => isSame ? this.follow(entry, call, caller, fingerprint) : this.begin(call, caller, fingerprint)
+      Effect.timeoutOption(
+        untilTrue(entry, () => entry.settled !== undefined || entry.phase !== "claiming"),
+        Duration.millis(call.policy.awaitMillis)
+      ),
+      (change) => {
+        if (change._tag === "None") return this.refuse(call, caller, this.busy(entry))
+        return isSame ? this.follow(entry, call, caller, fingerprint) : this.begin(call, caller, fingerprint)
+      }
     )
   }
 
   // --- the first local caller
 
+  // What is entered is taken out again whatever becomes of this caller: it may be interrupted before it has asked, and
+  // between two questions.
   private lead(call: Call, caller: AnyFiber, fingerprint: string): Answer {
-    if (this.scope.state._tag === "Closed") return Effect.interrupt
     const entry = this.entryOf(call, fingerprint)
-    this.enter(entry)
-    const request = this.requestOf(entry, call)
-    // The first caller waits from before the work starts: it may be interrupted as soon as it has.
     return Effect.onExitPrimitive(
-      this.ask(entry, call, caller, request),
-      () => entry.phase === "running" && entry.settled === undefined ? this.leave(entry) : undefined
+      Effect.suspend(() => {
+        // Another caller of this process may have come first.
+        if (this.live.has(call.id.id)) return this.begin(call, caller, fingerprint)
+        if (this.isClosed) return this.refuse(call, caller, closed)
+        this.enter(entry)
+        return this.ask(entry, call, caller, this.requestOf(entry, call))
+      }),
+      () => this.depart(entry)
     )
+  }
+
+  // The first caller goes. It waits from before the work starts, so that it may be interrupted as soon as it has.
+  private depart(entry: Entry): Effect.Effect<void> | undefined {
+    if (entry.settled !== undefined || !entry.isEntered) return undefined
+    if (entry.phase === "running") return this.leave(entry)
+    this.abandon(entry)
+    return undefined
   }
 
   // The store answers at once: an effect that waits for nothing is over before anyone else could ask, and only what is
@@ -140,18 +161,17 @@ class EngineImpl implements Engine, Shared {
     const entry = this.entryOf(call, fingerprint)
     return Effect.onExitPrimitive(
       Effect.suspend(() => this.claimLocally(local, entry, call, caller)),
-      () => entry.phase === "running" && entry.settled === undefined ? this.leave(entry) : undefined
+      () => this.depart(entry)
     )
   }
 
   private claimLocally(local: Local, entry: Entry, call: Call, caller: AnyFiber): Answer {
-    if (this.scope.state._tag === "Closed") return Effect.interrupt
+    if (this.isClosed) return this.refuse(call, caller, closed)
     const request = this.requestOf(entry, call)
     const reply = local.claim(request)
     if (reply instanceof StoreUnavailable) return this.refuse(call, caller, reply)
     const decided = answer(reply.record, request, reply.now)
-    entry.fence = reply.record.fence
-    entry.attempt = reply.record.attempt
+    entry.granted(reply.record)
     switch (decided._tag) {
       case "Replay":
         return this.reply(call, caller, answeredOf(entry, replayOf(call, reply.record), "replayed"))
@@ -242,8 +262,7 @@ class EngineImpl implements Engine, Shared {
     sentAt: number
   ): Effect.Effect<void> | undefined {
     const decided = answer(record, request, now)
-    entry.fence = record.fence
-    entry.attempt = record.attempt
+    entry.granted(record)
     switch (decided._tag) {
       case "Granted":
       case "Resolve":
@@ -329,10 +348,7 @@ class EngineImpl implements Engine, Shared {
     entry.enter("polling")
     return Effect.flatMap(Random.next, (random) => {
       const wait = Math.ceil(Math.min(left, Math.max(1, leaseLeftMillis), pollMinMillis + random * pollJitterMillis))
-      return Effect.flatMap(
-        Effect.onInterrupt(Effect.sleep(Duration.millis(wait)), () => Effect.sync(() => this.abandon(entry))),
-        () => this.ask(entry, call, caller, request, until)
-      )
+      return Effect.flatMap(Effect.sleep(Duration.millis(wait)), () => this.ask(entry, call, caller, request, until))
     })
   }
 
@@ -409,13 +425,19 @@ class EngineImpl implements Engine, Shared {
     return untilSettled(entry)
   }
 
-  private join(entry: Entry, call: Call): Effect.Effect<void> {
+  // Answers whether it is settled. A waiter whose time is up has not given up: it is told to ask again, and the work goes
+  // on for it also where nobody else waits.
+  private join(entry: Entry, call: Call, wait: Duration.Duration): Effect.Effect<boolean> {
     return Effect.suspend(() => {
       entry.waiting++
       entry.isDetached ||= call.policy.detaches
-      return Effect.onExitPrimitive(
-        untilSettled(entry),
-        () => entry.settled === undefined ? this.leave(entry) : undefined
+      return Effect.map(
+        Effect.onExitPrimitive(Effect.timeoutOption(untilSettled(entry), wait), (exit) => {
+          if (entry.settled !== undefined) return undefined
+          if (Exit.isSuccess(exit) && entry.waiting === 1) entry.isDetached = true
+          return this.leave(entry)
+        }),
+        (settled) => settled._tag === "Some"
       )
     })
   }
@@ -424,23 +446,37 @@ class EngineImpl implements Engine, Shared {
   private follow(entry: Entry, call: Call, caller: AnyFiber, fingerprint: string, waitUntil?: number): Answer {
     if (entry.settled === "abandoned") return this.begin(call, caller, fingerprint)
     if (entry.settled !== undefined) return this.reply(call, caller, { ...entry.settled, how: "replayed" })
-    const leaseLeft = entry.confirmedAt + entry.leaseMillis - this.leases.nowMillis()
-    const busy = new InFlight({ retryAfter: Duration.millis(Math.max(1, leaseLeft)) })
-    if (!call.policy.awaits) return this.refuse(call, caller, busy)
-    const changed = entry.phase === "running"
-      ? this.join(entry, call)
-      : untilTrue(entry, () => entry.settled !== undefined || entry.phase === "running")
+    if (!call.policy.awaits) return this.refuse(call, caller, this.busy(entry))
     const until = waitUntil ?? this.leases.nowMillis() + call.policy.awaitMillis
-    // The bound is on the waiting: one that has to start over itself is not cut short.
-    return Effect.flatMap(
-      Effect.timeoutOption(changed, Duration.millis(Math.max(0, until - this.leases.nowMillis()))),
-      (change) =>
-        change._tag === "Some"
-          ? this.follow(entry, call, caller, fingerprint, until)
-          : this.refuse(call, caller, busy)
+    const wait = Duration.millis(Math.max(0, until - this.leases.nowMillis()))
+    const changed = entry.phase === "running" ? this.join(entry, call, wait) : Effect.map(
+      Effect.timeoutOption(untilTrue(entry, () => entry.settled !== undefined || entry.phase === "running"), wait),
+      (change) => change._tag === "Some"
     )
+    // The bound is on the waiting: one that has to start over itself is not cut short.
+    return Effect.flatMap(changed, (hasChanged) =>
+      hasChanged
+        ? this.follow(entry, call, caller, fingerprint, until)
+        : this.refuse(call, caller, this.busy(entry)))
+  }
+
+  private busy(entry: Entry): InFlight {
+    const leaseLeft = entry.confirmedAt + entry.leaseMillis - this.leases.nowMillis()
+    return new InFlight({ retryAfter: Duration.millis(Math.max(1, leaseLeft)) })
+  }
+
+  private get isClosed(): boolean {
+    return this.scope.state._tag === "Closed"
   }
 }
+
+const noTransactions = new InvalidOption({
+  stage: "idempotent",
+  option: "transactional",
+  expected: "false over a store without transactions: take one over SQL"
+})
+
+const closed = new StoreUnavailable({ operation: "claim", detail: "the layer is closed" })
 
 type Local = NonNullable<IdempotencyStore["Service"]["local"]>
 

@@ -5,7 +5,7 @@
  */
 import type * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import type { RecordId } from "./record.ts"
+import type { Record, RecordId } from "./record.ts"
 
 /** @internal How an answer came about. */
 export type How = "executed" | "replayed" | "resolved"
@@ -30,6 +30,8 @@ export class Entry {
   isEntered = false
   fence = 0
   attempt = 0
+  /** Ends so far that nobody could resolve. */
+  unresolved = 0
   /** Monotonic time before the last confirmed claim or renewal left. */
   confirmedAt = 0
   renewAt = Number.POSITIVE_INFINITY
@@ -54,6 +56,12 @@ export class Entry {
     this.fingerprint = fingerprint
     this.owner = owner
     this.leaseMillis = leaseMillis
+  }
+
+  granted({ attempt, fence, unresolved }: Record): void {
+    this.fence = fence
+    this.attempt = attempt
+    this.unresolved = unresolved
   }
 
   observe(observer: () => void): () => void {

@@ -25,7 +25,8 @@ import {
   lookUp,
   onlyError,
   ownership,
-  settleUnknown
+  settleUnknown,
+  vacate
 } from "./ending.ts"
 import type { Entry } from "./entry.ts"
 import { IdempotencyError, RecordUnreadable } from "./errors.ts"
@@ -72,7 +73,9 @@ const claimOf = (shared: Shared, entry: Entry, call: Call, ageMillis: number): O
     call.id,
     entry,
     shared.digest,
-    () => ageMillis + shared.leases.nowMillis() - claimedAt
+    () => ageMillis + shared.leases.nowMillis() - claimedAt,
+    call.policy.settleMillis,
+    call.policy.isTransactional
   )
 }
 
@@ -106,11 +109,10 @@ const takeOver = (
   record: Record,
   now: number
 ): Effect.Effect<unknown, unknown, unknown> => {
-  const age = now - record.createdAt
   const isSettled = now - record.unknownSince >= call.policy.settleMillis
   // What ran in a transaction that never committed left nothing behind.
   const verdict = transactionsOf(call, shared.store) === undefined
-    ? lookUp(shared, entry, call, age)
+    ? lookUp(shared, entry, call, claim)
     : Effect.succeed({ resolution: { _tag: "NeverHappened", repeatable: true } as const, asked: true })
   const left = (counted: boolean) =>
     Effect.flatMap(
@@ -188,10 +190,7 @@ const concludeTransaction = (
   const ended: Effect.Effect<Exit.Exit<unknown, unknown>> = error instanceof Aborted
     ? invalidResult(shared, call, error.detail ?? "")
     : Effect.succeed(exit)
-  return Effect.flatMap(
-    free(shared, entry, call),
-    () => Effect.map(ended, (exit) => shared.settle(entry, exit, "executed"))
-  )
+  return Effect.flatMap(ended, (exit) => vacate(shared, entry, call, exit))
 }
 
 const lostLease = Exit.fail(
@@ -206,7 +205,8 @@ const concludeCommit = (
   call: Call,
   rolledBack: Exit.Exit<never, unknown>
 ): Effect.Effect<void> =>
-  Effect.flatMap(free(shared, entry, call), (freed) => {
+  Effect.flatMap(free(shared, entry, call), (written) => {
+    const freed = written === "Written"
     // Whoever waited has gone; one that joined meanwhile starts over.
     if (freed && entry.isCancelled) return Effect.sync(() => shared.abandon(entry))
     if (freed) return Effect.sync(() => shared.settle(entry, entry.isLost ? lostLease : rolledBack, "executed"))

@@ -53,7 +53,7 @@ const timedOut: Effect.Effect<never, PaymentError> = Effect.withFiber((fiber) =>
 // leave it running.
 const interruptAfter = <A, E, R>(
   self: Effect.Effect<A, E, R>,
-  limit: (fiber: Fiber.Fiber<unknown, unknown>) => number,
+  limit: (fiber: Fiber.Fiber<unknown, unknown>) => number | InvalidOption,
   context: (fiber: Fiber.Fiber<unknown, unknown>, millis: number) => Context.Context<never>
 ): Effect.Effect<A, E | PaymentError, R> =>
   Effect.suspend(() => {
@@ -61,6 +61,7 @@ const interruptAfter = <A, E, R>(
     return Effect.onExitPrimitive(
       Effect.withFiber((fiber) => {
         const millis = limit(fiber)
+        if (millis instanceof InvalidOption) return Effect.die(millis)
         if (millis < floorMillis) return noTimeLeft
         child = Effect.runForkWith(context(fiber, millis) as Context.Context<R>)(self)
         return child.pollUnsafe() ?? endOrInterrupt(fiber, child, millis)
@@ -110,7 +111,17 @@ export const compileTimeout = (stage: string) => (duration: Duration.Input): num
 
 /** @internal */
 export const timeout = <A, E, R>(self: Effect.Effect<A, E, R>, millis: number) =>
-  interruptAfter(self, (fiber) => Math.min(millis, leftMillis(fiber)), same)
+  interruptAfter(self, (fiber) => longerThanSettle(fiber, millis) ?? Math.min(millis, leftMillis(fiber)), same)
+
+// What is believed to have never happened after `settle` could still be under way.
+const longerThanSettle = (fiber: Fiber.Fiber<unknown, unknown>, millis: number): InvalidOption | undefined => {
+  const claim = Context.getOrUndefined(fiber.context, GatewayCallMustBeInsideIdempotent)
+  return claim === undefined || millis <= claim.settleMillis ? undefined : new InvalidOption({
+    stage: "timeout",
+    option: "duration",
+    expected: `at most the settle of the idempotent around it, ${Duration.format(Duration.millis(claim.settleMillis))}`
+  })
+}
 
 /** @internal */
 export const deadline = <A, E, R>(self: Effect.Effect<A, E, R>, millis: number) =>

@@ -82,7 +82,9 @@ const claimOf = ({ ageMillis, digest, epoch, id, step, tries }: Attempt, part: "
     },
     { fence: epoch, attempt: tries.count },
     digest,
-    ageMillis
+    ageMillis,
+    Number.POSITIVE_INFINITY,
+    false
   )
 
 const provide = (self: Effect.Effect<unknown, unknown, unknown>, claim: OperationClaim) =>

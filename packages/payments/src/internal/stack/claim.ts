@@ -21,6 +21,8 @@ export interface Departure {
   readonly request: string
   /** For how long the gateway recognises the key, in milliseconds; 0 when it does not. */
   readonly deduplicatesMillis: number
+  /** Its end does not decide the operation's. */
+  readonly isBestEffort?: boolean | undefined
 }
 
 /** @internal */
@@ -31,6 +33,8 @@ export class GatewayCallMustBeInsideIdempotent extends Context.Service<GatewayCa
   readonly attempt: number
   /** The key to send downstream: stable over retries, take-overs and processes, and never the client's key. */
   readonly downstreamKey: (phase: string) => Effect.Effect<string>
+  /** For how long a request may be under way at the most, in milliseconds: what `settle` says. */
+  readonly settleMillis: number
   /** The prefix that `Idempotency.phase` has put on the default phase, if any. */
   readonly phase: string | undefined
   /**

@@ -10,6 +10,9 @@ import { DownstreamKeyReused } from "./reused.ts"
 
 type Claim = GatewayCallMustBeInsideIdempotent["Service"]
 
+const gatewayCallInTransaction =
+  "a gateway call inside transactional: true: a rollback would forget that it has left. Nothing was sent: use two operations"
+
 const encoder = new TextEncoder()
 
 /** @internal What a claim is for. `id` tells it from every other, and the downstream keys are derived from it. */
@@ -35,6 +38,7 @@ export const downstreamKey = (
 
 interface Departed {
   readonly request: string
+  isBestEffort: boolean
   deduplicatesMillis: number
   isCertain: boolean
   /** Calls that have left and not come back. */
@@ -52,13 +56,17 @@ export class OperationClaim implements Claim {
   private readonly digest: Digest.Digest["Service"]
   /** How long ago the operation was first claimed. */
   readonly ageMillis: () => number
+  readonly settleMillis: number
+  private readonly isTransactional: boolean
   private departures: Map<string, Departed> | undefined = undefined
 
   constructor(
     id: ClaimId,
     grant: { readonly fence: number; readonly attempt: number },
     digest: Digest.Digest["Service"],
-    ageMillis: () => number
+    ageMillis: () => number,
+    settleMillis: number,
+    isTransactional: boolean
   ) {
     this.scope = id.scope
     this.key = id.key
@@ -67,6 +75,8 @@ export class OperationClaim implements Claim {
     this.id = id
     this.digest = digest
     this.ageMillis = ageMillis
+    this.settleMillis = settleMillis
+    this.isTransactional = isTransactional
   }
 
   downstreamKey(phase: string): Effect.Effect<string> {
@@ -75,16 +85,19 @@ export class OperationClaim implements Claim {
 
   depart(departure: Departure): Effect.Effect<string> {
     return Effect.suspend(() => {
+      // The types say so too, unless they are cast away.
+      if (this.isTransactional) return Effect.die(new Error(gatewayCallInTransaction))
       const departures = this.departures ??= new Map()
       const known = departures.get(departure.phase)
       if (known === undefined) {
-        const { deduplicatesMillis, request } = departure
-        departures.set(departure.phase, { request, deduplicatesMillis, isCertain: true, underWay: 1 })
+        const { deduplicatesMillis, isBestEffort = false, phase, request } = departure
+        departures.set(phase, { request, isBestEffort, deduplicatesMillis, isCertain: true, underWay: 1 })
       } else if (known.request !== departure.request) {
         return Effect.die(new DownstreamKeyReused({ phase: departure.phase }))
       } else {
         // The same request to another gateway too: it may be sent again only while both recognise it.
         known.deduplicatesMillis = Math.min(known.deduplicatesMillis, departure.deduplicatesMillis)
+        known.isBestEffort &&= departure.isBestEffort ?? false
         known.underWay++
       }
       return this.downstreamKey(departure.phase)
@@ -109,9 +122,17 @@ export class OperationClaim implements Claim {
     })
   }
 
+  /** The phases under which calls have left, in the order in which they did. */
+  get phases(): ReadonlyArray<string> {
+    if (this.departures === undefined) return []
+    return [...this.departures].filter(([, { isBestEffort }]) => !isBestEffort).map(([phase]) => phase)
+  }
+
   /** Whether a call left of which nobody knows what became, or has not come back yet. */
   get isUncertain(): boolean {
     if (this.departures === undefined) return false
-    return [...this.departures.values()].some(({ isCertain, underWay }) => !isCertain || underWay > 0)
+    return [...this.departures.values()].some(({ isBestEffort, isCertain, underWay }) =>
+      !isBestEffort && (!isCertain || underWay > 0)
+    )
   }
 }
