@@ -1,52 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
-import { type ChildProcess, spawn } from "node:child_process"
-import { mkdtempSync, readdirSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
-import { fileURLToPath } from "node:url"
+import type { ChildProcess } from "node:child_process"
 import { parse } from "../src/demo/flags.ts"
 import { fact, type Outcome, runAll, type Scenario } from "../src/demo/Scenario.ts"
 import { GatewaySim } from "../src/gateway-sim/start.ts"
+import { runDemo } from "./support/runDemo.ts"
 
-const script = fileURLToPath(new URL("../../../scripts/demo", import.meta.url))
-const timeout = 180_000
-
-const folder = Effect.acquireRelease(
-  Effect.sync(() => mkdtempSync(join(tmpdir(), "demo-test-"))),
-  (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
-)
-
-/** Runs `./scripts/demo` from another folder; its temporary files go to `files`. */
-const demo = Effect.fnUntraced(
-  function*(args: ReadonlyArray<string>, onText?: (text: string, child: ChildProcess) => void) {
-    const [cwd, files] = [yield* folder, yield* folder]
-    const child = yield* Effect.acquireRelease(
-      Effect.sync(() =>
-        spawn(script, args, { cwd, env: { ...process.env, TMPDIR: files }, stdio: ["ignore", "pipe", "pipe"] })
-      ),
-      (child) => Effect.sync(() => void child.kill("SIGKILL"))
-    )
-    return yield* Effect.callback<{
-      readonly code: number | null
-      readonly stdout: string
-      readonly stderr: string
-      readonly left: ReadonlyArray<string>
-    }>((resume) => {
-      let stdout = ""
-      let stderr = ""
-      child.stdout.on("data", (chunk: Buffer) => {
-        stdout += chunk
-        onText?.(stdout, child)
-      })
-      child.stderr.on("data", (chunk: Buffer) => {
-        stderr += chunk
-      })
-      child.once("close", (code) => resume(Effect.succeed({ code, stdout, stderr, left: readdirSync(files) })))
-    })
-  }
-)
+const timeout = 240_000
 
 const isRunning = (pid: number): boolean => {
   try {
@@ -61,7 +22,7 @@ const simulatorIn = (text: string): number => Number(/simulator, process (\d+)/.
 describe("./scripts/demo", () => {
   it.live("goes as it has to, and prints nothing but data with --json", () =>
     Effect.gen(function*() {
-      const { code, left, stderr, stdout } = yield* demo(["--json"])
+      const { code, left, stderr, stdout } = yield* runDemo(["--json"])
       const { scenarios, ...rest } = JSON.parse(stdout) as { readonly scenarios: ReadonlyArray<Outcome> }
       assert.deepStrictEqual(
         scenarios.map(({ chargesInLedger, name, ok }) => [name, ok, chargesInLedger]),
@@ -95,7 +56,7 @@ describe("./scripts/demo", () => {
 
   it.live("fails when the gateway does not keep its promise", () =>
     Effect.gen(function*() {
-      const { code, left, stderr, stdout } = yield* demo(["--gateway-dedup", "off"])
+      const { code, left, stderr, stdout } = yield* runDemo(["--gateway-dedup", "off"])
       const lines = stdout.split("\n").filter((line) => /^(ok|FAIL) +\d/.test(line))
       assert.deepStrictEqual(
         lines.map((line) => line.slice(0, 7)),
@@ -118,8 +79,10 @@ describe("./scripts/demo", () => {
   ]
   it.live.each(ends)("leaves nothing behind on %s", ([, end]) =>
     Effect.gen(function*() {
-      const { code, left, stderr, stdout } = yield* demo([], (text, child) => {
-        if (text.includes("ok    1")) end(child)
+      const { code, left, stderr, stdout } = yield* runDemo([], {
+        onText: (text, child) => {
+          if (text.includes("ok    1")) end(child)
+        }
       })
       assert.notInclude(stdout, "as expected")
       assert.deepStrictEqual([code, stderr, left], [130, "", []])
@@ -128,10 +91,10 @@ describe("./scripts/demo", () => {
 
   it.live("explains itself, and refuses what it does not know", () =>
     Effect.gen(function*() {
-      const help = yield* demo(["--help"])
+      const help = yield* runDemo(["--help"])
       assert.deepStrictEqual([help.code, help.stderr], [0, ""])
       assert.include(help.stdout, "Usage: ./scripts/demo")
-      const wrong = yield* demo(["--jsn"])
+      const wrong = yield* runDemo(["--jsn"])
       assert.deepStrictEqual([wrong.code, wrong.stdout], [2, ""])
       assert.match(wrong.stderr, /^Unknown option '--jsn'/)
     }).pipe(Effect.scoped), timeout)
@@ -186,7 +149,7 @@ describe("runAll", () => {
     Effect.gen(function*() {
       const hanging = Array.from({ length: 4 }, (_, index) => scenario(`${index}`, () => Effect.never))
       const fiber = yield* Effect.forkChild(run(hanging), { startImmediately: true })
-      yield* TestClock.adjust("90 seconds")
+      yield* TestClock.adjust("180 seconds")
       const outcomes = yield* Fiber.join(fiber)
       assert.deepStrictEqual(outcomes.map(({ ok }) => ok), [false, false, false, false])
       assert.include(outcomes[3]?.detail, "did not end in time")

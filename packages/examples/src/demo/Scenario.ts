@@ -54,8 +54,8 @@ export interface Outcome {
   readonly detail: string
 }
 
-const scenarioWithinMillis = 40_000
-const allWithinMillis = 90_000
+const scenarioWithinMillis = 60_000
+const allWithinMillis = 180_000
 
 /**
  * Runs the scenarios in order and hands on each outcome as it comes. One that fails, hangs or surprises is not ok and

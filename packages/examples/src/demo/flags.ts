@@ -4,13 +4,15 @@
 import { Data, Result } from "effect"
 import { parseArgs } from "node:util"
 
-export const usage = `Charges cards at a gateway that misbehaves, and shows that nobody pays twice.
+export const usage = `Charges cards and takes orders at a gateway that misbehaves, and shows that nobody pays twice.
 
 Usage: ./scripts/demo [--json] [--gateway-dedup on|off]
 
   --json               print { "scenarios": [{ "name", "ok", "chargesInLedger", "detail" }] } and nothing else
   --gateway-dedup off  the gateway breaks its promise to know a key again: a payer pays twice, and the demo says so
   --help               print this
+
+Records are in a fresh SQLite file; in Postgres where DATABASE_URL is set, circuits and counters in Redis where REDIS_URL is.
 
 Exit code: 0 when all went as it has to, 1 on any surprise, 2 when the command line is wrong.`
 
