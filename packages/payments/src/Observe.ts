@@ -14,13 +14,14 @@
  * @since 0.1.0
  */
 import type * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import type * as Metric from "effect/Metric"
 import type * as Tracer from "effect/Tracer"
 import type { AuditLog, Event } from "./AuditLog.ts"
 import * as logs from "./internal/observe/logExecution.ts"
 import * as timers from "./internal/observe/timer.ts"
+import { combinator } from "./internal/stack/combinator.ts"
 
 /**
  * Measures how long the call takes, and opens a span.
@@ -56,10 +57,7 @@ export const timer: {
     timer: string | Metric.Metric<Duration.Duration, unknown>,
     options?: { readonly attributes?: { readonly [key: string]: string } | undefined }
   ): Effect.Effect<A, E, Exclude<R, Tracer.ParentSpan>>
-} = ((...args: ReadonlyArray<unknown>) =>
-  Effect.isEffect(args[0])
-    ? timers.make(args[1] as timers.Timer, args[2] as timers.Options)(args[0])
-    : timers.make(args[0] as timers.Timer, args[1] as timers.Options)) as any
+} = combinator(timers.make)
 
 /**
  * Options of {@link logExecution}.

@@ -198,7 +198,7 @@ export const timeLeftMillis: Effect.Effect<number> = Effect.withFiberSucceed((fi
 export const deadline: {
   (duration: Duration.Input): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | PaymentError, R>
   <A, E, R>(self: Effect.Effect<A, E, R>, duration: Duration.Input): Effect.Effect<A, E | PaymentError, R>
-} = stage(time.compileTimeout("deadline"), time.deadline) as any
+} = stage(time.compileTimeout("deadline"), time.deadline)
 
 /**
  * Ends an attempt that takes too long. The innermost stage.
@@ -221,7 +221,7 @@ export const timeout: {
     self: Effect.Effect<A, E, R> & order.TimeoutOrder<R>,
     duration: Duration.Input
   ): Effect.Effect<A, E | PaymentError, R | TimeoutMustBeInsideIdempotent>
-} = stage(time.compileTimeout("timeout"), time.timeout) as any
+} = stage(time.compileTimeout("timeout"), time.timeout)
 
 /**
  * Places for calls that run at the same time, and for calls that wait. Made once with {@link makeBulkhead} and shared by
@@ -299,7 +299,7 @@ export const bulkhead: {
     self: Effect.Effect<A, E, R> & order.BulkheadOrder<R>,
     bulkhead: Bulkhead
   ): Effect.Effect<A, E | PaymentError, R | BulkheadMustBeInsideIdempotent>
-} = stage((bulkhead: Bulkhead) => bulkhead as bulkheads.Places, bulkheads.bulkhead) as any
+} = stage((bulkhead: bulkheads.Places) => bulkhead, bulkheads.bulkhead)
 
 /**
  * Options of {@link rateLimit}.
@@ -346,7 +346,7 @@ export const rateLimit: {
     self: Effect.Effect<A, E, R> & order.RateLimitOrder<R>,
     options: RateLimitOptions
   ): Effect.Effect<A, E | PaymentError, R | RateLimiter | RateLimitMustBeInsideIdempotent>
-} = stage(limiter.compile, limiter.rateLimit) as any
+} = stage(limiter.compile, limiter.rateLimit)
 
 /**
  * Retries that several calls share, so that an outage is not made worse by those who wait for its end. Made once with
@@ -430,10 +430,7 @@ export const retry: {
   (options?: RetryOptions): <A, E extends HasDisposition, R>(
     self: Effect.Effect<A, E, R> & order.RetryOrder<R>
   ) => Effect.Effect<A, E, R | RetryMustBeInsideIdempotent>
-} = stage(
-  (options: RetryOptions | undefined) => retries.compile((options ?? {}) as retries.Options),
-  retries.retry
-) as any
+} = stage((options: RetryOptions | undefined) => retries.compile(options ?? {}), retries.retry)
 
 /**
  * Options of {@link circuitBreaker}.
@@ -500,4 +497,4 @@ export const circuitBreaker: {
     self: Effect.Effect<A, E, R> & order.CircuitBreakerOrder<R>,
     options: CircuitBreakerOptions
   ): Effect.Effect<A, E | PaymentError, R | CircuitBreakerStore | CircuitBreakerMustBeInsideIdempotent>
-} = stage(breaker.compile, breaker.circuitBreaker) as any
+} = stage(breaker.compile, breaker.circuitBreaker)

@@ -19,7 +19,7 @@ export interface Options {
 }
 
 /** @internal */
-export const make = (timer: string | Timer, options: Options | undefined) => {
+export const make = (timer: string | Timer, options?: Options) => {
   const metric: Timer = typeof timer === "string" ? Metric.timer(timer) : timer
   const attributes = options?.attributes ?? {}
   const byOutcome = new Map<Outcome, Timer>()

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import * as Schema from "effect/Schema"
 import type { Origin } from "../../PaymentError.ts"
+import { type AnyEffect, combinator } from "../stack/combinator.ts"
 
 /**
  * An option of a stage is out of its bounds. A mistake in the program and not in its input, so a defect: the stage dies
@@ -26,24 +27,15 @@ export class InvalidOption extends Schema.TaggedError<InvalidOption>()("InvalidO
   }
 }
 
-type AnyEffect = Effect.Effect<any, any, any>
-
-/**
- * @internal A combinator that is pipeable and data-first. Options are read once per combinator and not once per run, so
- * one that is built outside a function costs nothing to apply.
- */
-export const stage = <Options, Policy>(
+/** @internal A combinator whose options are checked when it is built. */
+export const stage = <Options, Policy, Signature extends (...args: never) => unknown>(
   compile: (options: Options) => Policy | InvalidOption,
   apply: (self: AnyEffect, policy: Policy) => AnyEffect
-) => {
-  const run = (self: AnyEffect, policy: Policy | InvalidOption): AnyEffect =>
-    policy instanceof InvalidOption ? Effect.die(policy) : apply(self, policy)
-  return (...args: ReadonlyArray<unknown>): unknown => {
-    if (Effect.isEffect(args[0])) return run(args[0], compile(args[1] as Options))
-    const policy = compile(args[0] as Options)
-    return (self: AnyEffect) => run(self, policy)
-  }
-}
+): Signature =>
+  combinator((options: Options) => {
+    const policy = compile(options)
+    return (self) => policy instanceof InvalidOption ? Effect.die(policy) : apply(self, policy)
+  })
 
 /** @internal */
 export const isIntegerIn = (value: number, min: number, max: number): boolean =>
