@@ -46,12 +46,13 @@ import type { Call, Policy, ResolveContext as Context_ } from "./internal/idempo
 import * as engine from "./internal/idempotency/engine.ts"
 import type { Answered } from "./internal/idempotency/entry.ts"
 import * as errors from "./internal/idempotency/errors.ts"
+import * as lookup from "./internal/idempotency/lookup.ts"
 import { reportSweep } from "./internal/idempotency/observe.ts"
 import { defaults, isDefault, policyOf, ttlOf } from "./internal/idempotency/policy.ts"
 import * as record from "./internal/idempotency/record.ts"
 import { reader, yearMillis } from "./internal/option/option.ts"
 import { codecOf } from "./internal/stack/canonical.ts"
-import { type Claim as ClaimService, GatewayCallMustBeInsideIdempotent } from "./internal/stack/claim.ts"
+import type { Claim as ClaimService, GatewayCallMustBeInsideIdempotent } from "./internal/stack/claim.ts"
 import type {
   BulkheadMustBeInsideIdempotent,
   CircuitBreakerMustBeInsideIdempotent,
@@ -60,9 +61,10 @@ import type {
   RetryMustBeInsideIdempotent,
   TimeoutMustBeInsideIdempotent
 } from "./internal/stack/markers.ts"
+import { narrow } from "./internal/stack/narrow.ts"
 import { ReadOnly } from "./internal/stack/readOnly.ts"
 import type { HasDisposition, PaymentError } from "./PaymentError.ts"
-import * as PaymentGateway from "./PaymentGateway.ts"
+import type * as PaymentGateway from "./PaymentGateway.ts"
 import { InvalidOption } from "./Resilience.ts"
 
 /**
@@ -219,13 +221,25 @@ export interface Receipt<A> {
 }
 
 /**
+ * What runs the operations of a process. Only {@link layer} makes one, and only the functions of this module read it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Runtime {
+  readonly "~effect-payments/Idempotency": true
+}
+
+/**
  * Runs idempotent operations over a store. One per process and store: it renews all leases, joins local duplicates and
  * owns the fibers in which operations run.
  *
  * @category services
  * @since 0.1.0
  */
-export class Idempotency extends Context.Service<Idempotency, engine.Engine>()("effect-payments/Idempotency") {}
+export class Idempotency extends Context.Service<Idempotency, Runtime>()("effect-payments/Idempotency") {}
+
+const engineOf = (runtime: Runtime): engine.Engine => runtime as Runtime & engine.Engine
 
 /**
  * Builds {@link Idempotency} over an `IdempotencyStore`. Expired records are swept in batches of `sweepLimit` every
@@ -245,17 +259,17 @@ export const layer = (options?: {
 }): Layer.Layer<Idempotency, never, IdempotencyStore | Digest.Digest | SecureRandom.SecureRandom> =>
   Layer.effect(
     Idempotency,
-    Effect.tap(
-      engine.make,
-      Effect.fnUntraced(function*(made) {
-        if (options?.sweepEvery === false) return
+    Effect.gen(function*() {
+      const made = yield* engine.make
+      if (options?.sweepEvery !== false) {
         const { integer, millis } = reader("Idempotency.layer")
         const every = yield* millis("sweepEvery", options?.sweepEvery ?? "5 minutes", 1, yearMillis)
         const limit = yield* integer("sweepLimit", options?.sweepLimit ?? 1000, 1, record.sweepLimitMax)
         const sweep = Effect.catchCause(made.store.sweep({ limit }), reportSweep)
         yield* Effect.forkScoped(Effect.forever(Effect.delay(sweep, Duration.millis(every))))
-      })
-    )
+      }
+      return made as engine.Engine & Runtime
+    })
   )
 
 type Provided = ClaimService | Marker
@@ -267,7 +281,8 @@ type NoGatewayCall<R> = GatewayCallMustBeInsideIdempotent extends R ? {
   : unknown
 
 /**
- * Runs the effect at most once per key; later calls get the first answer, success or refusal, equal to the first.
+ * Runs the effect at most once per key; later calls get the first answer, success or refusal, equal to the first in all
+ * that its schema describes.
  *
  * **When to use**
  *
@@ -388,7 +403,7 @@ const run = <A, E, R, P, R2>(
     const policy = isDefault(options) ? defaults : policyOf(options)
     return policy instanceof InvalidOption
       ? Effect.die(policy)
-      : Context.getUnsafe(caller.context, Idempotency).run(callOf(self, options, policy, project), caller)
+      : engineOf(Context.getUnsafe(caller.context, Idempotency)).run(callOf(self, options, policy, project), caller)
   }) as Effect.Effect<never, IdempotencyError>
 
 const callOf = <A, E, R, P, R2>(
@@ -440,37 +455,7 @@ const callOf = <A, E, R, P, R2>(
  */
 export const resolveByLookup = (
   options: { readonly phases: readonly [string, ...ReadonlyArray<string>] }
-): Resolver<PaymentGateway.Transaction, PaymentError, PaymentGateway.PaymentGateway> =>
-  Effect.fnUntraced(function*(context) {
-    const strangers = context.phases.filter((phase) => !options.phases.includes(phase))
-    if (strangers.length > 0) {
-      yield* Effect.annotateLogs(
-        Effect.logError("calls have left under phases that resolveByLookup was not told of: the outcome stays unknown"),
-        { operation: context.scope.operation, phases: strangers.join(", ") }
-      )
-      return PaymentGateway.stillUnknown
-    }
-    const gateway = yield* PaymentGateway.PaymentGateway
-    const lookups = yield* Effect.forEach(
-      options.phases,
-      (phase) => Effect.flatMap(context.downstreamKey(phase), (key) => gateway.lookup(key))
-    )
-    const { deduplicates } = gateway.capabilities
-    const repeatable = deduplicates !== false &&
-      Duration.isLessThan(context.age, Duration.fromInputUnsafe(deduplicates))
-    return agree(lookups, repeatable)
-  })
-
-const agree = (
-  lookups: ReadonlyArray<PaymentGateway.Lookup>,
-  repeatable: boolean
-): Resolution<PaymentGateway.Transaction, PaymentError> => {
-  const last = lookups.at(-1)
-  const all = (tag: PaymentGateway.Lookup["_tag"]): boolean => lookups.every(({ _tag }) => _tag === tag)
-  if (last === undefined || lookups.some(({ _tag }) => _tag === "StillUnknown")) return PaymentGateway.stillUnknown
-  if (last._tag === "Happened" || all("Refused")) return last
-  return repeatable || all("NeverHappened") ? { _tag: "NeverHappened", repeatable } : PaymentGateway.stillUnknown
-}
+): Resolver<PaymentGateway.Transaction, PaymentError, PaymentGateway.PaymentGateway> => lookup.byPhases(options.phases)
 
 /**
  * Gives the gateway calls of the effect a phase of their own, so that an operation can send a second, different request:
@@ -507,31 +492,6 @@ export const phase: {
  */
 export const bestEffort = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R | Claim> =>
   narrow(self, (claim) => ({ depart: (departure) => claim.depart({ ...departure, isBestEffort: true }) }))
-
-type Narrowing = { readonly phase: string } | Pick<ClaimService["Service"], "depart">
-
-// The claim is an object of the engine's: what is not changed is asked there.
-const narrow = <A, E, R>(
-  self: Effect.Effect<A, E, R>,
-  change: (claim: ClaimService["Service"]) => Narrowing
-): Effect.Effect<A, E, R | Claim> =>
-  Effect.flatMap(
-    GatewayCallMustBeInsideIdempotent,
-    (claim) =>
-      Effect.provideService(self, GatewayCallMustBeInsideIdempotent, {
-        scope: claim.scope,
-        key: claim.key,
-        fence: claim.fence,
-        attempt: claim.attempt,
-        settleMillis: claim.settleMillis,
-        phase: claim.phase,
-        downstreamKey: (name) => claim.downstreamKey(name),
-        depart: (departure) => claim.depart(departure),
-        arrive: (name, isCertain) => claim.arrive(name, isCertain),
-        repeatable: claim.repeatable,
-        ...change(claim)
-      })
-  )
 
 /**
  * Marks an effect without side effects: it may be retried, limited and broken without a store. An effect that needs a
@@ -659,7 +619,7 @@ const operate = <A>(
 ): Effect.Effect<A, IdempotencyError, Idempotency> =>
   Effect.flatMap(
     Idempotency,
-    ({ store }) => Effect.mapError(f(store), (reason) => new IdempotencyError({ reason }))
+    (runtime) => Effect.mapError(f(engineOf(runtime).store), (reason) => new IdempotencyError({ reason }))
   )
 
 /**
