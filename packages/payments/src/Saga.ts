@@ -40,6 +40,7 @@ import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import type { Digest, SecureRandom } from "./internal/effect/crypto.ts"
 import { Skip } from "./internal/saga/attempt.ts"
+import { CurrentDepartures } from "./internal/saga/departures.ts"
 import * as engine from "./internal/saga/engine.ts"
 import * as errors from "./internal/saga/errors.ts"
 import type * as execution from "./internal/saga/execution.ts"
@@ -322,6 +323,65 @@ export const transactionOf = (
       if (found._tag === "Refused" || (found._tag === "NeverHappened" && isSettled)) return Option.none()
       return yield* makeError(new GatewayTimeout({}))
     })
+
+/**
+ * A gateway call in an undo that happens once, also where the gateway does not recognise its key, or not any more.
+ *
+ * **When to use**
+ *
+ * Round the refund or void of a `compensate`. An undo may run again, after a failure, after a crash, by {@link resume}
+ * days later. While the gateway recognises the key it answers as the first time. After that a call that may have left is
+ * held back (a defect `NotSentAgain`), and the undo would end as `Failed`, though it has happened.
+ *
+ * **Details**
+ *
+ * The first try sends. A later one asks the gateway for the key of the phase first: what has happened is the answer, what
+ * was refused fails with that, and what never happened is sent again once that is settled (5 minutes without a request).
+ *
+ * **Example** (the undo of a capture)
+ *
+ * ```ts
+ * import { Effect, Option } from "effect"
+ * import { PaymentGateway, Saga } from "effect-payments"
+ *
+ * const giveBack = (outcome: Saga.Outcome<PaymentGateway.Transaction>) =>
+ *   Effect.gen(function*() {
+ *     const gateway = yield* PaymentGateway.PaymentGateway
+ *     const captured = yield* Saga.transactionOf(outcome, { phase: "capture" })
+ *     return Option.isNone(captured)
+ *       ? Saga.skip("nothing was captured")
+ *       : yield* gateway.refund({ transactionId: captured.value.id }).pipe(Saga.onceByLookup({ phase: "refund" }))
+ *   })
+ * ```
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export const onceByLookup = (options: {
+  readonly phase: "authorize" | "capture" | "void" | "refund" | (string & {})
+  readonly settle?: Duration.Input | undefined
+}): <E, R>(
+  self: Effect.Effect<PaymentGateway.Transaction, E, R>
+) => Effect.Effect<
+  PaymentGateway.Transaction,
+  E | PaymentError,
+  R | PaymentGateway.PaymentGateway | GatewayCallMustBeInsideIdempotent
+> => {
+  const settle = settleOf(options.settle)
+  return Effect.fnUntraced(function*<E, R>(self: Effect.Effect<PaymentGateway.Transaction, E, R>) {
+    const departures = yield* CurrentDepartures
+    if (departures === undefined || !departures.mayHaveLeft(options.phase)) return yield* self
+    const gateway = yield* PaymentGateway.PaymentGateway
+    const claim = yield* GatewayCallMustBeInsideIdempotent
+    const found = yield* gateway.lookup(yield* claim.downstreamKey(options.phase))
+    if (found._tag === "Happened") return found.result
+    if (found._tag === "Refused") return yield* Effect.fail(found.error)
+    if (found._tag === "NeverHappened" && departures.silenceMillis() >= Duration.toMillis(settle)) {
+      departures.forget(options.phase)
+    }
+    return yield* self
+  })
+}
 
 // --- running
 

@@ -1,11 +1,12 @@
 import { SqliteClient } from "@effect-payments/sqlite"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Duration, Effect, Exit, Fiber, Layer, Schedule, Schema, Scope } from "effect"
+import { Deferred, Effect, Exit, Fiber, Layer, Schedule, Schema, Scope } from "effect"
 import { Card, Idempotency, Money, PaymentError, PaymentGateway, Saga, SagaLog } from "effect-payments"
 import { TestGateway } from "effect-payments/testing"
 import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
 import { checkout, Refusal, sagas, Shop, ShopError, Unreachable, world } from "./saga/checkout.ts"
+import { over, settled } from "./saga/time.ts"
 
 const all = sagas().pipe(Layer.provideMerge(world))
 const order = { orderId: "1" }
@@ -30,21 +31,6 @@ const books = Effect.gen(function*() {
   }
 })
 const clean = (charges: number) => ({ charges, net: 0, held: 0 })
-
-/** Runs it in the background until time alone moves it, then lets so much pass. */
-const over = <A, E, R>(self: Effect.Effect<A, E, R>, duration: Duration.Input) =>
-  Effect.gen(function*() {
-    const fiber = yield* Effect.forkChild(self)
-    const millis = Duration.toMillis(Duration.fromInputUnsafe(duration))
-    const step = Math.max(1000, millis / 100)
-    for (let left = millis; left > 0; left -= step) {
-      yield* settled
-      yield* TestClock.adjust(Math.min(step, left))
-    }
-    return yield* Fiber.join(fiber)
-  })
-
-const settled = Effect.repeat(Effect.yieldNow, { times: 50 })
 
 /** An engine of its own over the log that is there: another process. */
 const process = (options?: Saga.Options, log?: SagaLog.SagaLog["Service"]) =>

@@ -111,7 +111,9 @@ export const checkout = Saga.make("checkout", { payload: Order }).pipe(
         const held = yield* Saga.transactionOf(outcome, { phase: "authorize", settle })
         if (Option.isNone(held)) return Saga.skip("nothing was authorized")
         const request = { transactionId: held.value.id }
-        return yield* throughStack("void", request, (gateway) => gateway.void(request))
+        return yield* throughStack("void", request, (gateway) => gateway.void(request)).pipe(
+          Saga.onceByLookup({ phase: "void", settle })
+        )
       })
   }),
   Saga.step("capture", {
@@ -128,7 +130,9 @@ export const checkout = Saga.make("checkout", { payload: Order }).pipe(
         const taken = yield* Saga.transactionOf(outcome, { phase: "capture", settle })
         if (Option.isNone(taken)) return Saga.skip("nothing was captured")
         const request = { transactionId: taken.value.id }
-        return yield* throughStack("refund", request, ({ refund }) => refund(request))
+        return yield* throughStack("refund", request, ({ refund }) => refund(request)).pipe(
+          Saga.onceByLookup({ phase: "refund", settle })
+        )
       }),
     // What is captured cannot be voided any more: its refund gives all of it back.
     closes: ["authorize"]

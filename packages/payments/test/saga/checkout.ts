@@ -61,7 +61,9 @@ export const checkout = Saga.make("checkout", { payload: Schema.Struct({ orderId
         const authorized = yield* Saga.transactionOf(outcome, { phase: "authorize" })
         return Option.isNone(authorized)
           ? Saga.skip("nothing was authorized")
-          : yield* (yield* gateway).void({ transactionId: authorized.value.id })
+          : yield* (yield* gateway).void({ transactionId: authorized.value.id }).pipe(
+            Saga.onceByLookup({ phase: "void" })
+          )
       })
   }),
   Saga.step("capture", {
@@ -74,7 +76,9 @@ export const checkout = Saga.make("checkout", { payload: Schema.Struct({ orderId
         const captured = yield* Saga.transactionOf(outcome, { phase: "capture" })
         return Option.isNone(captured)
           ? Saga.skip("nothing was captured")
-          : yield* (yield* gateway).refund({ transactionId: captured.value.id })
+          : yield* (yield* gateway).refund({ transactionId: captured.value.id }).pipe(
+            Saga.onceByLookup({ phase: "refund" })
+          )
       }),
     closes: ["authorize"]
   }),

@@ -1,3 +1,4 @@
+import { SqliteClient } from "@effect-payments/sqlite"
 import { NodeCrypto } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Logger } from "effect"
@@ -10,6 +11,7 @@ import { fileURLToPath } from "node:url"
 import { afterAll, beforeAll } from "vitest"
 import { checkout } from "./checkout.ts"
 import { count, dieAt, gatewayLayer, logLayer, readBooks, shopLayer } from "./fileShop.ts"
+import { shiftLog } from "./shiftLog.ts"
 
 const directory = mkdtempSync(join(tmpdir(), "saga-crash-"))
 afterAll(() => rmSync(directory, { recursive: true, force: true }))
@@ -39,16 +41,20 @@ const kill = ({ death, id, mode, refuses }: Order) =>
     )
   })
 
+/** The lease of the dead process runs out. */
+const outlive = (id: string) =>
+  shiftLog("1 minute").pipe(Effect.provide(SqliteClient.layer({ filename: join(directory, `${id}.db`) })))
+
 /** This process is another one: it takes over what the dead one has left, and tells how that has ended. */
 const recover = (id: string, refuses: string) => {
   const books = join(directory, `${id}.books`)
-  const layer = Saga.layer({ lease: "500 millis", sweepEvery: false }).pipe(
+  const layer = Saga.layer({ sweepEvery: false }).pipe(
     Layer.provideMerge(logLayer(join(directory, `${id}.db`))),
     Layer.provideMerge([gatewayLayer(books), shopLayer(books, refuses)]),
     Layer.provide(dieAt("")),
     Layer.provide([NodeCrypto.layer, Logger.layer([])])
   )
-  return Saga.result(checkout, { id }).pipe(
+  return Effect.andThen(outlive(id), Saga.result(checkout, { id })).pipe(
     Effect.provide(Saga.layerRecover([checkout], { every: "50 millis" }).pipe(Layer.provideMerge(layer))),
     Effect.map((execution) => {
       const lines = readBooks(books)
@@ -94,7 +100,7 @@ describe("a process that is killed", () => {
       }
     }
     await Promise.all([work(), work(), work()])
-  }, 120_000)
+  }, 300_000)
 
   for (const { death, id, refuses } of forward) {
     it.live(`at ${death} is finished by another one, and the payer pays once`, () =>
@@ -124,6 +130,7 @@ describe("a process that is killed", () => {
     Effect.gen(function*() {
       const order = { id: "twice", death: "capture:after", refuses: "" }
       assert.strictEqual(yield* Effect.promise(() => kill(order)), "SIGKILL")
+      yield* outlive(order.id)
       const again = yield* Effect.promise(() => kill({ ...order, death: "ship:after", mode: "recover" }))
       assert.strictEqual(again, "SIGKILL")
       assert.deepInclude(yield* recover("twice", ""), { end: "Completed", lines: 5 })

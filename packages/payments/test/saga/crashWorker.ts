@@ -7,7 +7,7 @@ import { dieAt, gatewayLayer, logLayer, shopLayer } from "./fileShop.ts"
 
 const [directory = "", id = "", death = "", refuses = "", mode = "execute"] = process.argv.slice(2)
 
-const layer = Saga.layer({ lease: "500 millis", sweepEvery: false }).pipe(
+const layer = Saga.layer({ sweepEvery: false }).pipe(
   Layer.provideMerge(logLayer(`${directory}/${id}.db`)),
   Layer.provideMerge([gatewayLayer(`${directory}/${id}.books`), shopLayer(`${directory}/${id}.books`, refuses)]),
   Layer.provide(dieAt(death)),

@@ -16,10 +16,10 @@ import * as Schedule from "effect/Schedule"
 import type { Digest } from "../effect/crypto.ts"
 import { GatewayCallMustBeInsideIdempotent } from "../stack/claim.ts"
 import { kindOf } from "../stack/kind.ts"
-import { OperationClaim } from "../stack/makeClaim.ts"
 import { ReadOnly } from "../stack/readOnly.ts"
 import { type CompiledStep, triesMax, verifySchedule } from "./compile.ts"
 import type { Undo, UndoOutcome, Verdict } from "./decide.ts"
+import { CurrentDepartures, type Departures, StepClaim } from "./departures.ts"
 import { read } from "./failure.ts"
 import type { RunId } from "./record.ts"
 import type { AnyContext, Doubt, Outcome, Verdict as TypedVerdict } from "./step.ts"
@@ -37,6 +37,7 @@ export interface Attempt {
   readonly silenceMillis: () => number
   readonly resultLimitBytes: number
   readonly tries: Tries
+  readonly departures: Departures
 }
 
 /** @internal What is left of a step's schedule, and what its earlier tries leave open. */
@@ -73,8 +74,9 @@ const next = (tries: Tries, step: Step): Effect.Effect<number | undefined> =>
   })
 
 /** @internal The key of a phase of the step, or of its undo. */
-const claimOf = ({ ageMillis, digest, epoch, id, step, tries }: Attempt, part: "run" | "undo"): OperationClaim =>
-  new OperationClaim(
+const claimOf = ({ departures, digest, epoch, id, step, tries }: Attempt, part: "run" | "undo"): StepClaim =>
+  new StepClaim(
+    departures,
     {
       id: `saga${id.key}${step.name.length}:${step.name}${part}`,
       scope: { tenant: "saga", operation: id.saga, version: 1 },
@@ -82,14 +84,16 @@ const claimOf = ({ ageMillis, digest, epoch, id, step, tries }: Attempt, part: "
     },
     { fence: epoch, attempt: tries.count },
     digest,
-    ageMillis,
+    departures.ageMillis,
     Number.POSITIVE_INFINITY,
     false
   )
 
-const provide = (self: Effect.Effect<unknown, unknown, unknown>, claim: OperationClaim) =>
+const provide = (self: Effect.Effect<unknown, unknown, unknown>, { departures }: Attempt, claim: StepClaim) =>
   Effect.updateContext(self, (context: Context.Context<unknown>) => {
-    const withClaim = Context.add(context, GatewayCallMustBeInsideIdempotent, claim)
+    const withClaim = Context.add(context, GatewayCallMustBeInsideIdempotent, claim).pipe(
+      Context.add(CurrentDepartures, departures)
+    )
     return Context.get(context, ReadOnly) ? Context.add(withClaim, ReadOnly, false) : withClaim
   })
 
@@ -151,7 +155,7 @@ const runOnce = Effect.fnUntraced(function*(attempt: Attempt): Effect.fn.Return<
   const { ctx, step, tries } = attempt
   tries.count++
   const claim = claimOf(attempt, "run")
-  const exit = yield* Effect.exit(within(provide(call(() => step.step.run(ctx)), claim), step.timeoutMillis))
+  const exit = yield* Effect.exit(within(provide(call(() => step.step.run(ctx)), attempt, claim), step.timeoutMillis))
   const end = ended(attempt, claim, exit)
   if (end.end._tag === "Unknown") tries.isDoubtful = true
   tries.endedAt = yield* monotonic
@@ -160,7 +164,7 @@ const runOnce = Effect.fnUntraced(function*(attempt: Attempt): Effect.fn.Return<
 
 const monotonic = Effect.map(Clock.Clock, (clock) => Number(clock.monotonicTimeNanosUnsafe()) / 1e6)
 
-const ended = (attempt: Attempt, claim: OperationClaim, exit: Exit.Exit<unknown, unknown>): Once => {
+const ended = (attempt: Attempt, claim: StepClaim, exit: Exit.Exit<unknown, unknown>): Once => {
   const { step } = attempt
   const unknown = (detail: string): Once => ({
     end: { _tag: "Unknown", detail, isVerifiable: true },
@@ -216,7 +220,7 @@ export const verifyStep = Effect.fnUntraced(
     for (;;) {
       tries.count++
       const doubt = doubtOf(attempt, cause)
-      const asked = provide(call(() => verify(attempt.ctx, doubt)), claimOf(attempt, "run"))
+      const asked = provide(call(() => verify(attempt.ctx, doubt)), attempt, claimOf(attempt, "run"))
       const exit = yield* Effect.exit(within(asked, attempt.step.verifyMillis))
       const finding = Exit.isSuccess(exit) && exit.value !== late
         ? findingOf(attempt, exit.value as TypedVerdict<unknown, unknown>)
@@ -273,8 +277,9 @@ export const undoStep = Effect.fnUntraced(
     for (;;) {
       tries.count++
       const told = toldOf(attempt, outcome, result)
-      const undone = provide(call(() => step.step.compensate(told, ctx)), claimOf(attempt, "undo"))
+      const undone = provide(call(() => step.step.compensate(told, ctx)), attempt, claimOf(attempt, "undo"))
       const exit = yield* Effect.exit(within(undone, step.undoMillis))
+      tries.endedAt = yield* monotonic
       if (Exit.isSuccess(exit) && exit.value !== late) {
         return exit.value instanceof Skip
           ? { _tag: "Skipped", by: "compensation", reason: exit.value.reason }
@@ -284,7 +289,7 @@ export const undoStep = Effect.fnUntraced(
       // A final no stays one under the same key.
       const isFinal = Exit.isFailure(exit) && read(exit.cause)._tag === "Refused"
       const pause = isFinal ? undefined : yield* tries.pause
-      if (pause === undefined) return { _tag: "Failed", detail }
+      if (pause === undefined) return { _tag: "Failed", detail, sent: attempt.departures.kept }
       yield* Effect.sleep(Duration.millis(pause))
     }
   }

@@ -39,7 +39,8 @@ export type Progress =
 export type Undo =
   | { readonly _tag: "Undone" }
   | { readonly _tag: "Skipped"; readonly by: string; readonly reason: string }
-  | { readonly _tag: "Failed"; readonly detail: string }
+  /** `sent`: the phases of its calls that may have left; undefined when nobody knows. */
+  | { readonly _tag: "Failed"; readonly detail: string; readonly sent?: ReadonlyArray<string> | undefined }
 
 /** @internal */
 export interface StepState {
@@ -361,6 +362,6 @@ const undid = (step: string, undo: Undo): Event => {
     case "Skipped":
       return { _tag: "Skipped", step, by: undo.by, reason: undo.reason }
     case "Failed":
-      return { _tag: "UndoFailed", step, detail: undo.detail }
+      return { _tag: "UndoFailed", step, detail: undo.detail, ...undo.sent === undefined ? {} : { sent: undo.sent } }
   }
 }

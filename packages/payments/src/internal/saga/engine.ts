@@ -425,7 +425,9 @@ export class Engine {
     const drive = Effect.gen({ self: this }, function*() {
       const ready = yield* this.ready(entry, compiled, history, reopen)
       if (ready._tag === "Parked") return ready
-      const runner = new Runner(this.shared, entry, compiled, ready.history, ready.results)
+      const last = history.entries.at(-1)
+      const resumed = isUnfinished(run.state) || last === undefined ? undefined : { from: run.state, at: last.at }
+      const runner = new Runner(this.shared, entry, compiled, ready.history, ready.results, resumed)
       yield* runner.drive(isFresh(history))
       if (runner.suspended !== undefined) return yield* this.suspend(entry, runner.suspended)
       const execution = executionOf(compiled, runner.state, ready.results["payload"])

@@ -114,5 +114,6 @@ const causeOf = (compiled: Compiled, cause: Failure | undefined): Result.Result<
 const undosOf = ({ steps }: Compiled, state: SagaState): ReadonlyArray<Undo> =>
   steps.flatMap(({ name }, index): ReadonlyArray<Undo> => {
     const undo = state.steps[index]?.undo
-    return undo === undefined ? [] : [{ ...undo, step: name }]
+    if (undo === undefined) return []
+    return [undo._tag === "Failed" ? { _tag: "Failed", step: name, detail: undo.detail } : { ...undo, step: name }]
   }).toReversed()

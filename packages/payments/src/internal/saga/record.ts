@@ -37,6 +37,7 @@ const step = Schema.String
  * - `Intended`: the obligation to undo, written before the request leaves.
  * - `Doubted`: nobody knows whether the step happened. `Failed`: it surely did not.
  * - `Cancelled`: `unsent` is the step that was intended and surely never started.
+ * - `UndoFailed`: `sent` are the phases of its calls that may have left; without it nobody knows which.
  * - `Redefined`: the run goes on under another definition that agrees on all it has started.
  */
 export const Event = Schema.Union([
@@ -47,7 +48,11 @@ export const Event = Schema.Union([
   Schema.TaggedStruct("Cancelled", { unsent: Schema.optionalKey(step) }),
   Schema.TaggedStruct("Undone", { step }),
   Schema.TaggedStruct("Skipped", { step, by: Schema.String, reason: Schema.String }),
-  Schema.TaggedStruct("UndoFailed", { step, detail: Schema.String }),
+  Schema.TaggedStruct("UndoFailed", {
+    step,
+    detail: Schema.String,
+    sent: Schema.optionalKey(Schema.Array(Schema.String))
+  }),
   Schema.TaggedStruct("Parked", { step: Schema.optionalKey(step), reason: Schema.String }),
   Schema.TaggedStruct("Resumed", {}),
   Schema.TaggedStruct("Redefined", { definition: Schema.String })

@@ -30,10 +30,11 @@ import {
   type Signal,
   statusOf
 } from "./decide.ts"
+import { Departures } from "./departures.ts"
 import type { RunEntry } from "./entry.ts"
 import { Suspended } from "./errors.ts"
 import { define, resultsOf } from "./execution.ts"
-import type { AppendReply, Event, History } from "./record.ts"
+import type { AppendReply, Event, History, State } from "./record.ts"
 import type { LogUnavailable } from "./unavailable.ts"
 
 /** @internal What all runs of a process share. */
@@ -63,22 +64,32 @@ export class Runner {
   private readonly doubts = new Map<number, string>()
   private readonly intendedAt = new Map<number, number>()
   private readonly doubtedAt = new Map<number, number>()
+  private readonly departures = new Map<number, Departures>()
   private readonly scope = Scope.makeUnsafe("sequential")
   private readonly registered = new Set<number>()
   /** Steps that an earlier owner has intended: their request may have left. */
   private readonly inherited = new Set<number>()
+  /** The undo that an earlier owner may have been at, and what others that failed may have sent. */
+  private readonly inheritedUndo: number | undefined
+  private readonly undosSent = new Map<number, ReadonlyArray<string> | undefined>()
+  /** When the saga began to unwind. */
+  private failedAt: number | undefined = undefined
   private length: number
   private cancelRequested: boolean
   /** What the log's clock showed at a moment of ours. */
   private readonly logAt: number
   private readonly monotonicAt: number
+  /** A moment of ours since which no earlier owner has sent anything. */
+  private readonly quietSince: number
 
+  /** `resumed`: it was stuck in this state, and nobody's, since its last entry at that time of the log. */
   constructor(
     shared: Shared,
     entry: RunEntry,
     compiled: Compiled,
     history: History,
-    results: Record<string, unknown>
+    results: Record<string, unknown>,
+    resumed: { readonly from: State; readonly at: number } | undefined
   ) {
     this.shared = shared
     this.entry = entry
@@ -86,10 +97,13 @@ export class Runner {
     this.results = results
     this.logAt = history.now
     this.monotonicAt = shared.leases.nowMillis()
+    this.quietSince = this.monotonicAt - (resumed === undefined ? 0 : Math.max(0, history.now - resumed.at))
     this.length = history.run.length
     this.cancelRequested = history.run.cancelRequested
     this.state = initial(compiled.shape)
     for (const { at, events } of history.entries) this.apply(events, at)
+    const isUnwinding = statusOf(compiled.shape, this.state) === "Compensating"
+    this.inheritedUndo = isUnwinding && resumed?.from !== "FailedCompensation" ? this.obligations.at(-1) : undefined
   }
 
   private get now(): number {
@@ -101,7 +115,9 @@ export class Runner {
     for (const event of events) {
       if (event._tag === "Intended") this.intendedAt.set(this.placeOf(event.step), at)
       if (event._tag === "Doubted") this.doubtedAt.set(this.placeOf(event.step), at)
+      if (event._tag === "UndoFailed") this.undosSent.set(this.placeOf(event.step), event.sent)
     }
+    if (this.state.cause !== undefined) this.failedAt ??= at
   }
 
   private placeOf(step: string): number {
@@ -128,10 +144,12 @@ export class Runner {
 
   /** A crash loses the Scope and not what is in it: the log has the obligations, in start order. */
   private get rebuild(): Effect.Effect<void> {
-    const open = this.compiled.shape.flatMap((_, index) =>
-      isObligation(this.compiled.shape, this.state, index) ? [index] : []
-    )
-    return Effect.forEach(open, (step) => this.register(step), { discard: true })
+    return Effect.forEach(this.obligations, (step) => this.register(step), { discard: true })
+  }
+
+  private get obligations(): ReadonlyArray<number> {
+    const { shape } = this.compiled
+    return shape.flatMap((_, index) => isObligation(shape, this.state, index) ? [index] : [])
   }
 
   private inherit(): void {
@@ -220,7 +238,10 @@ export class Runner {
       const { value, verdict } = yield* verifyStep(attempt, detail)
       const { tries } = attempt
       if (verdict._tag === "Happened") define(this.results, attempt.step.name, value)
-      if (verdict._tag === "NeverHappened") tries.isDoubtful = false
+      if (verdict._tag === "NeverHappened") {
+        tries.isDoubtful = false
+        attempt.departures.forgetAll()
+      }
       if (verdict._tag === "NotSeen") tries.isDoubtful = true
       // It will run once more. The first try of this process is free.
       const isAgain = (verdict._tag === "NeverHappened" || verdict._tag === "NotSeen") && tries.count > 0 &&
@@ -242,8 +263,15 @@ export class Runner {
     return Effect.gen({ self: this }, function*() {
       const { outcome, step } = command
       const attempt = yield* this.attemptOf(step)
-      const tries = yield* makeTries(attempt.step.undoSchedule, false, 0)
-      const undo = yield* undoStep({ ...attempt, tries }, outcome, this.results[attempt.step.name])
+      const tries = yield* makeTries(attempt.step.undoSchedule, false, this.quietSince)
+      const failedAt = this.failedAt ?? this.now
+      const isKnown = step !== this.inheritedUndo
+      const departures = new Departures(
+        isKnown ? this.undosSent.has(step) ? this.undosSent.get(step) : [] : undefined,
+        () => Math.max(0, this.now - failedAt),
+        () => Math.max(0, this.shared.leases.nowMillis() - tries.endedAt)
+      )
+      const undo = yield* undoStep({ ...attempt, tries, departures }, outcome, this.results[attempt.step.name])
       return { _tag: "Undid", step, undo }
     })
   }
@@ -254,23 +282,31 @@ export class Runner {
       if (compiled === undefined) return yield* Effect.die(new Error("decide named a step that is not there"))
       let tries = this.tries.get(step)
       if (tries === undefined) {
-        tries = yield* makeTries(compiled.schedule, this.inherited.has(step), this.monotonicAt)
+        tries = yield* makeTries(compiled.schedule, this.inherited.has(step), this.quietSince)
         this.tries.set(step, tries)
       }
       const intendedAt = this.intendedAt.get(step) ?? this.now
       // Nothing leaves any more once the doubt is written down.
       const doubtedAt = this.doubtedAt.get(step) ?? Number.POSITIVE_INFINITY
-      const { endedAt } = tries
+      const ofStep = tries
+      const ageMillis = () => Math.max(0, this.now - intendedAt)
+      const silenceMillis = () => Math.max(0, this.shared.leases.nowMillis() - ofStep.endedAt, this.now - doubtedAt)
+      let departures = this.departures.get(step)
+      if (departures === undefined) {
+        departures = new Departures(this.inherited.has(step) ? undefined : [], ageMillis, silenceMillis)
+        this.departures.set(step, departures)
+      }
       return {
         id: this.entry.id,
         step: compiled,
         ctx: this.results,
         epoch: this.entry.epoch,
         digest: this.shared.digest,
-        ageMillis: () => Math.max(0, this.now - intendedAt),
-        silenceMillis: () => Math.max(0, this.shared.leases.nowMillis() - endedAt, this.now - doubtedAt),
+        ageMillis,
+        silenceMillis,
         resultLimitBytes: this.shared.resultLimitBytes,
-        tries
+        tries,
+        departures
       }
     })
   }
