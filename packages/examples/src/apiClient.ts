@@ -4,8 +4,8 @@
  * It asks for exchange rates. Asking moves no money, so `Idempotency.readOnly` stands where `idempotent` stands in
  * `charge.ts`: the same stages and no store. It refuses a call that pays, at compile time.
  */
-import { Cache, Context, Duration, Effect, Exit, Layer, Schema, Stream } from "effect"
-import { Idempotency, type Money, PaymentError, Resilience } from "effect-payments"
+import { Context, Duration, Effect, Layer, Schema, Stream } from "effect"
+import { Cached, Idempotency, type Money, PaymentError, Resilience } from "effect-payments"
 import { HttpClient, type HttpClientError, HttpClientResponse } from "effect/http"
 
 /** What one unit of `base` is worth in other currencies, as decimals that `Money.convert` takes. */
@@ -40,12 +40,15 @@ export const make = Effect.fnUntraced(function*(baseUrl: string) {
       Idempotency.operation("exchangeRates")
     )
   // Outermost: a hit uses up no quota and works while the circuit is open. Callers who come at once share one request.
-  const cache = yield* Cache.makeWith(fetchRates, {
-    capacity: 200,
-    // A failure is not kept: the next caller asks again.
-    timeToLive: (exit) => Exit.isSuccess(exit) ? "5 minutes" : Duration.zero
+  // A failure is not kept: the next caller asks again.
+  const { get } = yield* Cached.make(fetchRates, {
+    name: "rates",
+    success: Rates,
+    error: PaymentError.PaymentError,
+    ttl: "5 minutes",
+    capacity: 200
   })
-  return ExchangeRates.of({ get: (base) => Cache.get(cache, base) })
+  return ExchangeRates.of({ get })
 })
 
 export const layer = (baseUrl: string) => Layer.effect(ExchangeRates, make(baseUrl))

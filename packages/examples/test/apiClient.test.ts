@@ -1,12 +1,16 @@
 import { assert, describe, it } from "@effect/vitest"
 import { type Duration, Effect, Fiber, Layer } from "effect"
-import { Resilience } from "effect-payments"
+import { Cached, Resilience } from "effect-payments"
 import { FetchHttpClient, HttpClient, HttpClientResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 import { ExchangeRates, layer, make } from "../src/apiClient.ts"
 import { GatewaySim, layer as layerSim } from "../src/gateway-sim/start.ts"
+import { runMain } from "./support/runMain.ts"
 
 const rates = JSON.stringify({ base: "EUR", rates: { USD: "1.080000" } })
+
+/** Circuits, quotas and answers of this process. */
+const layerLocal = Layer.merge(Resilience.layerMemory, Cached.layerStoreMemory)
 
 /** An API that answers the n-th request with the n-th answer, the last one for ever. `undefined` hangs. */
 const api = Effect.fnUntraced(function*(answers: ReadonlyArray<readonly [number, string?, string?] | undefined>) {
@@ -35,7 +39,7 @@ describe("apiClient", () => {
       const { asked, get } = yield* api([[503], [500], [200]])
       assert.deepStrictEqual((yield* after(get("EUR"), "3 seconds")).rates, { USD: "1.080000" })
       assert.deepStrictEqual(asked, Array.from({ length: 3 }, () => "http://rates.example/v1/rates/EUR"))
-    }).pipe(Effect.provide(Resilience.layerMemory)))
+    }).pipe(Effect.provide(layerLocal), Effect.scoped))
 
   it.effect("answers from the cache for five minutes, and shares one request", () =>
     Effect.gen(function*() {
@@ -49,7 +53,7 @@ describe("apiClient", () => {
       yield* TestClock.adjust("1 minute")
       yield* get("EUR")
       assert.lengthOf(asked, 3)
-    }).pipe(Effect.provide(Resilience.layerMemory)))
+    }).pipe(Effect.provide(layerLocal), Effect.scoped))
 
   it.effect("keeps no failure, and does not ask again what was refused", () =>
     Effect.gen(function*() {
@@ -58,7 +62,7 @@ describe("apiClient", () => {
       assert.strictEqual(error.message, "invalid request: status_404")
       assert.lengthOf(asked, 1)
       assert.strictEqual((yield* get("EUR")).base, "EUR")
-    }).pipe(Effect.provide(Resilience.layerMemory)))
+    }).pipe(Effect.provide(layerLocal), Effect.scoped))
 
   it.effect("waits as long as the API asks for", () =>
     Effect.gen(function*() {
@@ -69,7 +73,7 @@ describe("apiClient", () => {
       yield* TestClock.adjust("1 second")
       assert.strictEqual((yield* Fiber.join(fiber)).base, "EUR")
       assert.lengthOf(asked, 2)
-    }).pipe(Effect.provide(Resilience.layerMemory)))
+    }).pipe(Effect.provide(layerLocal), Effect.scoped))
 
   it.effect("ends what hangs, and leaves an API alone that is down", () =>
     Effect.gen(function*() {
@@ -82,7 +86,7 @@ describe("apiClient", () => {
       const error = yield* Effect.flip(get("EUR"))
       assert.strictEqual(error.reason._tag, "GatewayUnavailable")
       assert.lengthOf(asked, 15)
-    }).pipe(Effect.provide(Resilience.layerMemory)))
+    }).pipe(Effect.provide(layerLocal), Effect.scoped))
 
   it.effect("takes no answer that is too large or no rates", () =>
     Effect.gen(function*() {
@@ -91,7 +95,7 @@ describe("apiClient", () => {
         const error = yield* after(Effect.flip(get("EUR")), "3 seconds")
         assert.strictEqual(error.reason._tag, "GatewayFault")
       }
-    }).pipe(Effect.provide(Resilience.layerMemory)))
+    }).pipe(Effect.provide(layerLocal), Effect.scoped))
 
   it.live("runs against the simulator", () =>
     Effect.gen(function*() {
@@ -111,6 +115,18 @@ describe("apiClient", () => {
         assert.strictEqual((yield* get("EUR")).rates["JPY"], "160.000000")
         assert.strictEqual(requests, 3)
         assert.strictEqual((yield* get("USD")).rates["EUR"], "0.925925")
-      }).pipe(Effect.provide(layer(baseUrl).pipe(Layer.provide([client, Resilience.layerMemory]))))
+      }).pipe(Effect.provide(layer(baseUrl).pipe(Layer.provide([client, layerLocal]))))
     }).pipe(Effect.provide(layerSim())), 60_000)
+
+  it.live("runs as a program", () =>
+    Effect.gen(function*() {
+      const { code, stderr, stdout } = yield* runMain("apiClient.main.ts")
+      assert.deepStrictEqual([code, stderr], [0, ""])
+      assert.deepStrictEqual(stdout.split("\n"), [
+        "EUR 1 is USD 1.080000, after two failures",
+        "EUR 1 is USD 1.080000, from the cache: the API is down",
+        "GBP: the connection broke after the request left",
+        ""
+      ])
+    }), 60_000)
 })
