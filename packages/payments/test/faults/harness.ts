@@ -248,6 +248,14 @@ export const authorize = (money: Money.Money = payload.money) =>
     (gateway) => outside(gateway.authorize({ token, money, capture: true }))
   )
 
+/** Authorizes, then captures: two calls. */
+export const sell = (money: Money.Money = payload.money) =>
+  Effect.gen(function*() {
+    const gateway = yield* PaymentGateway.PaymentGateway
+    const { id } = yield* outside(gateway.authorize({ token, money }))
+    return yield* outside(gateway.capture({ transactionId: id }))
+  })
+
 /** A charge, looked up at the gateway when its end is not known. */
 export const charge = (overrides: Overrides = {}) =>
   authorize(overrides.payload?.money).pipe(

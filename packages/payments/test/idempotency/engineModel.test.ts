@@ -29,5 +29,16 @@ describe("the engine, whatever happens to three processes over one store", () =>
         { arbitrary: { runs }, timeout: 60_000 + runs * 1000 }
       )
     }
+    // Only where an answered call may be sent again does an operation of several calls always come to an end by itself.
+    it.effect.prop(
+      `keeps its promises over ${name} for an operation of two calls`,
+      [Commands],
+      ([commands]) =>
+        simulate(commands, { deduplicates: true, sells: true, local, checksWorkers: name !== "SQLite" }).pipe(
+          Effect.scoped,
+          Effect.provide(Layer.merge(TestGateway.layer({ deduplicates: "24 hours" }), backend.layer))
+        ),
+      { arbitrary: { runs }, timeout: 60_000 + runs * 1000 }
+    )
   }
 })

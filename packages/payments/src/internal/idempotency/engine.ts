@@ -123,7 +123,8 @@ class EngineImpl implements Engine, Shared {
         Duration.millis(call.policy.awaitMillis)
       ),
       (change) => {
-        if (change._tag === "None") return this.refuse(call, caller, this.busy(entry))
+        // Another payload is not told of the first one's before it is known which of them has the key.
+        if (change._tag === "None") return this.refuse(call, caller, isSame ? this.busy(entry) : silent)
         return isSame ? this.follow(entry, call, caller, fingerprint) : this.begin(call, caller, fingerprint)
       }
     )
@@ -475,6 +476,8 @@ const noTransactions = new InvalidOption({
   option: "transactional",
   expected: "false over a store without transactions: take one over SQL"
 })
+
+const silent = new StoreUnavailable({ operation: "claim", detail: "no answer" })
 
 const closed = new StoreUnavailable({ operation: "claim", detail: "the layer is closed" })
 
