@@ -196,6 +196,9 @@ export interface Options<P, A, E, R2 = never> {
  * The store has to have transactions, as those over SQL do. Whether an operation is transactional belongs to what it is:
  * raise the scope's version when that changes. A call with the other one meets a `KeyConflict`.
  *
+ * Keep it short. Over SQLite, whose one connection it holds, it is rolled back once it has kept a renewal waiting for a
+ * sixth of the lease: `StoreUnavailable` (`TransactionTooLong`), and the key is free.
+ *
  * @category models
  * @since 0.1.0
  */

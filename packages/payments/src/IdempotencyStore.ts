@@ -117,7 +117,8 @@ export class IdempotencyStore extends Context.Service<IdempotencyStore, {
   }
   /**
    * What a store over a database offers besides: whether the caller is inside one of its transactions, and to run an
-   * effect in one. `complete` called inside `withTransaction` commits with the effect's own writes.
+   * effect in one. `complete` called inside `withTransaction` commits with the effect's own writes. Where a transaction
+   * keeps `renew` waiting, it is ended before the lease is.
    */
   readonly transactions?: {
     readonly isInside: Effect.Effect<boolean>
@@ -177,7 +178,9 @@ const defaultTable = "effect_payments_idempotency"
  *
  * **Gotchas**
  *
- * Expired records take room until `sweep` drops them.
+ * Expired records take room until `sweep` drops them. On SQLite a transaction keeps every lease of the process from being
+ * renewed: those of the store take turns, and one for which a renewal waits is rolled back after a sixth of that lease,
+ * with `StoreUnavailable` (`TransactionTooLong`). Transactions of your own over the same client are not watched.
  *
  * **Example**
  *

@@ -29,6 +29,7 @@ import {
 import { decode, decodeListed, timeOf } from "./row.ts"
 import * as schema from "./schema.ts"
 import * as statements from "./statements.ts"
+import * as Turns from "./turns.ts"
 import { limitExceeded, StoreUnavailable } from "./unavailable.ts"
 
 type Store = IdempotencyStore["Service"]
@@ -69,13 +70,14 @@ export const make = Effect.fnUntraced(function*(
     execute,
     writer,
     dialect,
-    statements: statements.make(`"${options.table}"`, dialect)
+    statements: statements.make(`"${options.table}"`, dialect),
+    turns: dialect.name === "sqlite" ? Turns.make() : undefined
   }
   return {
     claim: dialect.name === "sqlite" ? claimSqlite(database) : claimPg(database),
     ...owning(database),
     ...operating(database),
-    transactions: transactions(sql)
+    transactions: transactions(database)
   }
 })
 
@@ -98,6 +100,8 @@ interface Database {
   readonly writer: Writer.Writer
   readonly dialect: Dialect
   readonly statements: statements.Statements
+  /** Where there is one connection. */
+  readonly turns: Turns.Turns | undefined
 }
 
 // --- claim
@@ -214,9 +218,11 @@ const renew = (database: Database, requests: ReadonlyArray<RenewRequest>) => {
     lease: Math.ceil(leaseMillis)
   }))
   const { many, names } = database.statements.renew
+  const renewal = outside(database.sql, run(database, many, { rows: encodeRows(names, values) }))
+  const shortest = requests.reduce((shortest, { leaseMillis }) => Math.min(shortest, leaseMillis), Number.MAX_VALUE)
   return unavailable(
     "renew",
-    Effect.map(outside(database.sql, run(database, many, { rows: encodeRows(names, values) })), (rows) => {
+    Effect.map(database.turns?.renewal(renewal, shortest) ?? renewal, (rows) => {
       const renewed = new Set(rows.map((row) => nameOf(row[0], row[1], integer(row[2]))))
       return requests.map((request) => renewed.has(nameOf(request.id, request.owner, request.fence)))
     })
@@ -336,12 +342,19 @@ const outside = <A, E>(sql: SqlClient.SqlClient, self: Effect.Effect<A, E>): Eff
     (inside) => inside ? Effect.updateContext(self, Context.omit(sql.transactionService)) : self
   )
 
-const transactions = (sql: SqlClient.SqlClient): NonNullable<Store["transactions"]> => ({
-  isInside: isInside(sql),
-  withTransaction: (self) =>
-    // An SqlError of the effect's own stays what it is.
+const transactions = ({ sql, turns }: Database): NonNullable<Store["transactions"]> => {
+  // An SqlError of the effect's own stays what it is.
+  const open = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | StoreUnavailable, R> =>
     Effect.mapError(
       sql.withTransaction(Effect.mapError(self, (error) => ({ _tag: "Own" as const, error }))),
       (failure) => failure._tag === "Own" ? failure.error : toUnavailable("commit", failure)
     )
-})
+  return {
+    isInside: isInside(sql),
+    withTransaction: (self) =>
+      turns === undefined
+        ? open(self)
+        // Within another one it waits for nobody: it would wait for its own end.
+        : Effect.flatMap(isInside(sql), (inside) => inside ? open(self) : turns.transaction(self, open))
+  }
+}
