@@ -98,6 +98,7 @@ describe("EventBus", () => {
       // A place comes free: it gets it.
       yield* Deferred.succeed(first, undefined)
       yield* Fiber.join(third)
+      yield* settle
       assert.deepStrictEqual(slow, [1, 2])
       const fourth = yield* fork(bus.publish(created(4)))
       yield* TestClock.adjust("3 seconds")

@@ -29,7 +29,7 @@ interface Worker {
   readonly kill: (signal: "SIGKILL" | "SIGSTOP" | "SIGCONT") => Effect.Effect<void>
 }
 
-const patience = "60 seconds"
+const patience = "3 minutes"
 
 /** Starts a process; it is killed with the scope. */
 const worker = Effect.fnUntraced(function*(filename: string, given: Partial<Job>) {
@@ -88,7 +88,7 @@ const chargesOf = (sim: GatewaySim["Service"]) => Effect.orDie(sim.charges)
 
 const isTransaction = /^auth_[0-9]+$/
 
-layer(layerSim(), { excludeTestServices: true, timeout: "60 seconds" })(
+layer(layerSim(), { excludeTestServices: true, timeout: "4 minutes" })(
   "fault matrix, processes over one SQLite file",
   (it) => {
     it.effect(
@@ -108,7 +108,7 @@ layer(layerSim(), { excludeTestServices: true, timeout: "60 seconds" })(
           }
           assert.strictEqual(yield* chargesOf(sim), keys.length)
         }),
-      120_000
+      240_000
     )
 
     for (const [role, word] of [["dieAfter", "charged"], ["dieBefore", "claimed"]] as const) {
@@ -129,7 +129,7 @@ layer(layerSim(), { excludeTestServices: true, timeout: "60 seconds" })(
             assert.match(answer ?? "", isTransaction)
             assert.strictEqual(yield* chargesOf(sim), 1)
           }),
-        120_000
+        240_000
       )
     }
 
@@ -152,7 +152,7 @@ layer(layerSim(), { excludeTestServices: true, timeout: "60 seconds" })(
           assert.deepStrictEqual(yield* first.answers, { "key-1": ["OutcomeUnknown"] })
           assert.strictEqual(yield* chargesOf(sim), 1)
         }),
-      120_000
+      240_000
     )
 
     it.effect(
@@ -173,7 +173,7 @@ layer(layerSim(), { excludeTestServices: true, timeout: "60 seconds" })(
           assert.deepStrictEqual(yield* second.answers, answers)
           assert.strictEqual(yield* chargesOf(sim), 1)
         }),
-      120_000
+      240_000
     )
   }
 )
