@@ -15,6 +15,7 @@ import * as Runtime from "effect/Runtime"
 import * as Schema from "effect/Schema"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
+import * as encoding from "./encoding.ts"
 
 /** Exit code 1: there is card data. Where is on stdout. */
 class CardDataFound extends Schema.TaggedError<CardDataFound>()("CardDataFound", { count: Schema.Number }) {
@@ -42,13 +43,18 @@ const bytesOf = (
     : Stream.unwrap(Effect.map(FileSystem.FileSystem, (files) => files.stream(name)))
 
 const scrubbed = (name: string) =>
-  bytesOf(name).pipe(
-    Stream.mapError((error) =>
-      new BadInput({ what: `${name === standardInput ? "stdin" : name}: cannot be read (${error.reason._tag})` })
-    ),
-    Stream.decodeText(),
-    Redaction.scrubStream
-  )
+  Stream.suspend(() => {
+    const { decode, encode, end } = encoding.make()
+    return bytesOf(name).pipe(
+      Stream.mapError((error) =>
+        new BadInput({ what: `${name === standardInput ? "stdin" : name}: cannot be read (${error.reason._tag})` })
+      ),
+      Stream.map(decode),
+      Stream.concat(Stream.suspend(() => Stream.succeed(end()))),
+      Redaction.scrubStream,
+      Stream.map(({ findings, text }) => ({ findings, bytes: encode(text) }))
+    )
+  })
 
 const kinds: { readonly [kind in Redaction.Finding["kind"]]: string } = {
   pan: "card number",
@@ -58,7 +64,7 @@ const kinds: { readonly [kind in Redaction.Finding["kind"]]: string } = {
 }
 
 /** A reader that has seen enough is no error. */
-const write = <E, R>(text: Stream.Stream<string, E, R>) =>
+const write = <E, R>(text: Stream.Stream<string | Uint8Array, E, R>) =>
   Effect.flatMap(Stdio.Stdio, (stdio) =>
     Stream.run(text, stdio.stdout({ endOnDone: false })).pipe(
       Effect.catchIf(isPlatformError, () => Effect.void)
@@ -96,12 +102,12 @@ export const redact = Command.make(
     const names = files.length === 0 ? [standardInput] : files
     if (isCheck) return yield* check(names)
     yield* write(
-      Stream.flatMap(Stream.fromIterable(names), (name) => Stream.map(scrubbed(name), ({ text }) => text))
+      Stream.flatMap(Stream.fromIterable(names), (name) => Stream.map(scrubbed(name), ({ bytes }) => bytes))
     )
   })
 ).pipe(
   Command.withDescription(
-    "Reads text (UTF-8) and prints it without card numbers, security codes, magnetic stripes and PIN blocks, in memory "
+    "Reads text (UTF-8, or UTF-16 behind its mark; bytes that are neither stay as they are) and prints it without card numbers, security codes, magnetic stripes and PIN blocks, in memory "
       + "that does not grow with the text. A card number keeps its last four digits. Ends with 2 when something cannot "
       + "be read"
   ),

@@ -38,30 +38,44 @@ class BadInput extends Schema.TaggedError<BadInput>()("BadInput", { what: Schema
   }
 }
 
-const schemes: Readonly<Record<string, Signature.Scheme>> = {
-  [Signature.stripe.name]: Signature.stripe,
-  [Signature.standardWebhooks.name]: Signature.standardWebhooks,
-  [Signature.github.name]: Signature.github
-}
+const schemes: ReadonlyMap<string, Signature.Scheme> = new Map(
+  [Signature.stripe, Signature.standardWebhooks, Signature.github].map((scheme) => [scheme.name, scheme])
+)
 
 // --- verify
 
+/** What every vector says. One of a provider that is not supported may hold anything else. */
+const Named = Schema.Struct({ id: Schema.String, provider: Schema.String })
+
 /** What a vector has to say; other fields are left alone. */
 const Vector = Schema.Struct({
-  id: Schema.String,
-  provider: Schema.String,
+  ...Named.fields,
   nowSec: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1e11 })),
-  toleranceSec: Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1e9 })),
+  toleranceSec: Schema.optionalKey(Schema.NullOr(Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1e9 })))),
   secrets: Schema.Array(Schema.String),
-  headers: Schema.Record(Schema.String, Schema.String),
+  headers: Schema.Record(Schema.String, Schema.Union([Schema.String, Schema.Array(Schema.String)])),
   bodyBase64: Schema.String,
   expect: Schema.optionalKey(Schema.NullOr(Schema.Literals(["accept", "reject"]))),
   reason: Schema.optionalKey(Schema.NullOr(Schema.String))
 })
 
 const Vectors = Schema.fromJsonString(
-  Schema.Union([Schema.Struct({ vectors: Schema.Array(Vector) }), Schema.Array(Vector)])
+  Schema.Union([Schema.Struct({ vectors: Schema.Array(Schema.Unknown) }), Schema.Array(Schema.Unknown)])
 )
+
+type Read = { readonly isSupported: false } & typeof Named.Type | { readonly isSupported: true } & typeof Vector.Type
+
+const readVector = Effect.fnUntraced(function*(value: unknown, index: number) {
+  const named = yield* decodeAt(Named, value, `vector ${index + 1}`)
+  if (!schemes.has(named.provider)) return { ...named, isSupported: false } satisfies Read
+  return { ...yield* decodeAt(Vector, value, named.id), isSupported: true } satisfies Read
+})
+
+const decodeAt = <A, I>(schema: Schema.Codec<A, I>, value: unknown, where: string): Effect.Effect<A, BadInput> =>
+  Effect.mapError(
+    Schema.decodeUnknownEffect(schema)(value),
+    (error) => new BadInput({ what: `${where}: ${error.message.slice(0, 500)}` })
+  )
 
 interface Verdict {
   readonly id: string
@@ -90,7 +104,7 @@ const readVectors = Effect.fnUntraced(function*(path: string) {
     Schema.decodeUnknownEffect(Vectors)(text),
     (error) => new BadInput({ what: `${path}: no vectors: ${error.message.slice(0, 500)}` })
   )
-  return "vectors" in vectors ? vectors.vectors : vectors
+  return yield* Effect.forEach("vectors" in vectors ? vectors.vectors : vectors, readVector)
 })
 
 /** A clock that stands still. */
@@ -108,18 +122,19 @@ const clockAt = (seconds: number): Clock.Clock => ({
 const isAsymmetric = ({ provider, secrets }: typeof Vector.Type): boolean =>
   provider === Signature.standardWebhooks.name && secrets.some((secret) => secret.startsWith("whpk_"))
 
-const verdictOf = Effect.fnUntraced(function*(vector: typeof Vector.Type) {
-  const { bodyBase64, headers, id, nowSec, provider, secrets, toleranceSec } = vector
-  const scheme = schemes[provider]
-  if (scheme === undefined || isAsymmetric(vector)) {
+const verdictOf = Effect.fnUntraced(function*(vector: Read) {
+  const { id, provider } = vector
+  const scheme = schemes.get(provider)
+  if (scheme === undefined || !vector.isSupported || isAsymmetric(vector)) {
     return { id, provider, verdict: "unsupported", reason: null } as const
   }
+  const { bodyBase64, headers, nowSec, secrets, toleranceSec } = vector
   const body = Base64.decode(bodyBase64)
   if (Result.isFailure(body)) return yield* new BadInput({ what: `${id}: bodyBase64 is no Base64` })
   const result = yield* Signature.make({
     scheme,
     secrets: secrets.map((secret) => Redacted.make(secret)),
-    tolerance: toleranceSec * 1000
+    ...toleranceSec == null ? {} : { tolerance: toleranceSec * 1000 }
   }).pipe(
     Effect.flatMap((verifier) => verifier.verify({ headers, body: body.success })),
     Effect.provideService(Clock.Clock, clockAt(nowSec)),
@@ -130,9 +145,10 @@ const verdictOf = Effect.fnUntraced(function*(vector: typeof Vector.Type) {
     : { id, provider, verdict: "reject", reason: result.failure.reason._tag } as const
 })
 
-const differs = ({ expect, reason }: typeof Vector.Type, verdict: Verdict): boolean =>
-  verdict.verdict !== "unsupported" && expect != null &&
-  (verdict.verdict !== expect || (reason != null && verdict.reason !== reason))
+const differs = (vector: Read, verdict: Verdict): boolean => {
+  if (!vector.isSupported || verdict.verdict === "unsupported" || vector.expect == null) return false
+  return verdict.verdict !== vector.expect || (vector.reason != null && verdict.reason !== vector.reason)
+}
 
 const toText = ({ id, reason, verdict }: Verdict): string =>
   `${verdict.padEnd(11)}  ${id}${reason === null ? "" : `  ${reason}`}`
@@ -175,12 +191,12 @@ const secretName = "PAYCTL_WEBHOOK_SECRET"
 const sign = Command.make(
   "sign",
   {
-    scheme: Flag.Literals("scheme", Object.keys(schemes)).pipe(Flag.withDescription("Which provider signs")),
+    scheme: Flag.Literals("scheme", Array.from(schemes.keys())).pipe(Flag.withDescription("Which provider signs")),
     body: Flag.String("body").pipe(Flag.withMetavar("FILE"), Flag.withDescription("The bytes to sign")),
     id: Flag.String("id").pipe(Flag.withDescription("The id, where it is signed"), Flag.withDefault("msg_1"))
   },
   Effect.fnUntraced(function*({ body: path, id, scheme: name }) {
-    const scheme = schemes[name] ?? Signature.stripe
+    const scheme = schemes.get(name) ?? Signature.stripe
     const secret = yield* Effect.mapError(
       Config.Redacted(secretName),
       () => new BadInput({ what: `the secret is read from the variable ${secretName}, which is not set` })

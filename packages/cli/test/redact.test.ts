@@ -46,6 +46,24 @@ describe("payctl redact", () => {
     assert.strictEqual(payctl([], "").stdout, "")
   })
 
+  it("passes on bytes of any encoding, and finds a card in them", () => {
+    const latin = Buffer.from("caf\u00e9 \u00ff 4111111111111111\n", "latin1")
+    const wide = (text: string) => Buffer.from(`\ufeff${text}`, "utf16le")
+    for (
+      const [input, expected] of [
+        [Buffer.from("\ufeffok\n"), Buffer.from("\ufeffok\n")],
+        [latin, Buffer.from("caf\u00e9 \u00ff [PAN ****1111]\n", "latin1")],
+        [wide(dirty), wide(clean)]
+      ] as const
+    ) {
+      const { stdout } = spawnSync(process.execPath, [bin, "redact"], { input })
+      assert.strictEqual(stdout.toString("hex"), expected.toString("hex"))
+    }
+    // Without its mark nothing says that it is UTF-16.
+    const bare = spawnSync(process.execPath, [bin, "redact", "--check"], { input: Buffer.from(dirty, "utf16le") })
+    assert.strictEqual(bare.status, 1)
+  })
+
   it("--check says where card data stands and ends with 1", () => {
     const name = file("check.log", dirty)
     const { status, stderr, stdout } = payctl(["--check", name])

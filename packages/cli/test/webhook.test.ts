@@ -73,6 +73,25 @@ describe("payctl webhook verify", () => {
     assert.strictEqual(payctl(["verify", "--vectors", path]).status, 0)
   })
 
+  it("reads of a vector no more than it needs, and headers that come more than once", () => {
+    const [valid] = vectors as ReadonlyArray<Vector & { readonly headers: { readonly [name: string]: string } }>
+    assert.isDefined(valid)
+    const twice = Object.fromEntries(Object.entries(valid.headers).map(([name, value]) => [name, [value, value]]))
+    const path = file(
+      "loose.json",
+      JSON.stringify([
+        { id: "a", provider: "constructor", headers: null },
+        { ...valid, id: "b", headers: twice, expect: "reject", reason: "HeaderMalformed" },
+        { ...valid, id: "c", toleranceSec: null }
+      ])
+    )
+    const { status, stdout } = payctl(["verify", "--vectors", path])
+    assert.deepStrictEqual([status, stdout], [
+      0,
+      "unsupported  a\nreject       b  HeaderMalformed\naccept       c\n"
+    ])
+  })
+
   it("ends with 2 when there are no vectors to be read", () => {
     const [valid] = vectors
     for (
@@ -80,7 +99,8 @@ describe("payctl webhook verify", () => {
         [join(folder, "absent.json"), "cannot be read (NotFound)"],
         [folder, "cannot be read"],
         [file("text.json", "not json"), "no vectors"],
-        [file("other.json", `{"vectors": [{"id": 1}]}`), "no vectors"],
+        [file("other.json", `{"vectors": [{"id": 1}]}`), "vector 1"],
+        [file("some.json", JSON.stringify([{ ...valid, secrets: "x" }])), String(valid?.id)],
         [file("base64.json", JSON.stringify([{ ...valid, bodyBase64: "*" }])), "no Base64"]
       ] as const
     ) {

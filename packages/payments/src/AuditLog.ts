@@ -198,7 +198,7 @@ export interface Fact {
 
 /**
  * Makes the entry of a fact: now, by the {@link Actor}, with all texts scrubbed and cut to 255 characters. A text that is
- * empty becomes `unidentified`.
+ * empty becomes `unidentified`, and a duration that is no finite number is left out.
  *
  * @category constructors
  * @since 0.1.0
@@ -214,12 +214,17 @@ export const entryOf = (fact: Fact): Effect.Effect<Entry> =>
       origin: textOf(origin),
       resource: textOf(fact.resource),
       outcome: fact.outcome,
-      ...fact.durationMillis === undefined ? {} : { durationMillis: Math.max(0, fact.durationMillis) },
+      ...Number.isFinite(fact.durationMillis) ? { durationMillis: Math.max(0, fact.durationMillis ?? 0) } : {},
       ...fact.detail === undefined ? {} : { detail: Redaction.scrubUnknown(fact.detail) as Schema.JsonObject }
     })
   })
 
-const textOf = (text: string): string => Redaction.scrub(text).slice(0, textMax) || "unidentified"
+const textOf = (text: string): string => {
+  let cut = Redaction.scrub(text).slice(0, textMax)
+  // What is left of a longer number that was cut may be a card number.
+  for (let tries = 0; Card.containsPan(cut); tries++) cut = tries < 4 ? Redaction.scrub(cut).slice(0, textMax) : ""
+  return cut || "unidentified"
+}
 
 /**
  * Writes an entry.
@@ -341,7 +346,8 @@ export class Checkpoint extends Schema.Class<Checkpoint>("effect-payments/AuditL
 
 /**
  * What {@link verify} found: that all is as it was written, with the numbers of the first and the last entry that were
- * read (0 and 0 when there are none) and whether the end is sealed by a key; or the first entry that is not.
+ * read (0 and 0 when there are none) and whether the end is sealed by a key, which an empty log is not; or the first
+ * entry that is not.
  *
  * | fault | what happened |
  * |---|---|
@@ -490,7 +496,7 @@ const defaultName = "audit"
  *
  * `keys` seal the end of the log by HMAC-SHA256 with each commit, so that only who has a key can cut or rewrite it
  * unnoticed; give them from the first entry on. Of two states of the log that were both sealed, the older can be put back
- * by who can write to the database: {@link Checkpoint}s kept elsewhere tell. `name` is bound into each hash, so that
+ * by who can write to the database, and so can the empty one: {@link Checkpoint}s kept elsewhere tell. `name` is bound into each hash, so that
  * entries of one log do not fit into another; a log keeps its name for life.
  *
  * **Gotchas**

@@ -24,6 +24,7 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import { brands } from "./internal/card/brands.ts"
 import * as detect from "./internal/card/detect.ts"
+import * as hidden from "./internal/card/hidden.ts"
 
 /**
  * A brand that the leading digits tell.
@@ -214,7 +215,7 @@ export type Cvv = Redacted.Redacted<string> & Brands.Brand<"Cvv">
 
 /**
  * What stands for a card at a gateway: 1 to 255 characters of printable ASCII with no space at either end, and no card
- * number within.
+ * number within, whatever signs separate its digits, and neither percent-encoded nor in base64 or hexadecimal.
  *
  * **Details**
  *
@@ -275,8 +276,16 @@ const faultOf = (input: unknown): string | undefined => {
   if (!/^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/.test(input)) {
     return "is printable ASCII without spaces at its ends"
   }
-  // A point before digits makes them the fraction of a number elsewhere; in a token it is but a separator.
-  return containsPan(input) || containsPan(input.replaceAll(".", " ")) ? "must not hold a card number" : undefined
+  return readings(input).some(containsPan) ? "must not hold a card number" : undefined
+}
+
+/**
+ * How else a token can be read. A point before digits makes them the fraction of a number elsewhere; in a token it is but a
+ * separator, as are signs of any kind.
+ */
+const readings = (token: string): ReadonlyArray<string> => {
+  const decoded = hidden.decodings(token)
+  return [token, ...decoded, token.replace(/[^A-Za-z0-9_ /-]+/g, " ")]
 }
 
 // More than any way to write a card takes.

@@ -13,7 +13,7 @@
  * | what is bounded | default |
  * |---|---|
  * | body | 1 MiB, GitHub 25 MiB |
- * | each header | 16 KiB |
+ * | each header | 8 KiB |
  * | entries of the signature header | 32 |
  * | secrets | 1 to 16 |
  * | tolerance, both ways | 300 seconds |

@@ -31,6 +31,7 @@ import { Digest } from "./internal/effect/crypto.ts"
 import type { Mac } from "./internal/effect/mac.ts"
 import { identify, parse } from "./internal/webhook/event.ts"
 import { counted } from "./internal/webhook/observe.ts"
+import * as Redaction from "./Redaction.ts"
 import * as Signature from "./Signature.ts"
 
 /**
@@ -93,7 +94,7 @@ export type Outcome<A> = Taken<A>
  *
  * - `name`: 1 to 64 letters, digits, dots, dashes and underscores; which account or endpoint it is. The same id at another
  *   endpoint is another event, so a name must not change.
- * - `window`: at least the retry horizon of the scheme.
+ * - `window`: at least the retry horizon of the scheme, and finite.
  *
  * @category models
  * @since 0.1.0
@@ -122,6 +123,7 @@ export const endpoint = Effect.fnUntraced(function*(
   const window = options.window === undefined
     ? Duration.sum(horizon, Duration.days(1))
     : Duration.fromInputUnsafe(options.window)
+  if (!Duration.isFinite(window)) return yield* fail(new WindowUnbounded({}))
   if (Duration.isLessThan(window, horizon)) return yield* fail(new WindowTooShort({ horizon }))
   const verify = Effect.fnUntraced(function*(request: Signature.Request) {
     const { secretIndex, timestampSeconds } = yield* verifier.verify(request)
@@ -231,7 +233,8 @@ const through = <A, E, R, S>(
 }
 
 /**
- * Decodes the body of an event as JSON by a schema. A failure names what is wrong and holds nothing of the body.
+ * Decodes the body of an event as JSON by a schema. A failure names the field that is wrong, scrubbed, and holds no value of
+ * the body.
  *
  * @category decoding
  * @since 0.1.0
@@ -242,7 +245,8 @@ export const payload = <A, I, RD, RE>(
 ): Effect.Effect<A, WebhookError, RD> =>
   Effect.mapError(
     Schema.decodeUnknownEffect(Schema.toCodecJson(schema))(parse(event.body)),
-    (error) => new WebhookError({ reason: new PayloadMalformed({ detail: error.message.slice(0, 500) }) })
+    (error) =>
+      new WebhookError({ reason: new PayloadMalformed({ detail: Redaction.scrub(error.message).slice(0, 500) }) })
   )
 
 const fail = (reason: WebhookError["reason"]) => Effect.fail(new WebhookError({ reason }))
@@ -274,6 +278,18 @@ export class WindowTooShort extends Schema.TaggedError<WindowTooShort>()("Window
 }
 
 /**
+ * A window without an end: marks would be kept for ever.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class WindowUnbounded extends Schema.TaggedError<WindowUnbounded>()("WindowUnbounded", {}) {
+  override get message(): string {
+    return "a window is a finite time: what is remembered for ever fills the store"
+  }
+}
+
+/**
  * The body is no JSON in UTF-8, or the schema refuses it.
  *
  * @category reasons
@@ -295,7 +311,7 @@ export class PayloadMalformed extends Schema.TaggedError<PayloadMalformed>()("Pa
  * @since 0.1.0
  */
 export class WebhookError extends Schema.TaggedError<WebhookError>()("WebhookError", {
-  reason: Schema.Union([NameMalformed, WindowTooShort, PayloadMalformed])
+  reason: Schema.Union([NameMalformed, WindowTooShort, WindowUnbounded, PayloadMalformed])
 }) {
   readonly disposition = "Refused" as const
   override get message(): string {

@@ -117,6 +117,23 @@ describe("record", () => {
       }).pipe(Effect.provide(memory()))
   )
 
+  it.effect("writes an entry whatever is cut off, and whatever a clock says", () =>
+    Effect.gen(function*() {
+      // Too long for a card, until it is cut.
+      for (const pan of ["4111111111111111", "4222222222222", "675900001238"]) {
+        const user = `${"a".repeat(255 - pan.length)}${pan}11111111`
+        const durations = [Number.NaN, Number.POSITIVE_INFINITY, -1, 1.5]
+        const entries = yield* recorded(...durations.map((durationMillis) => ({ ...fact, durationMillis }))).pipe(
+          AuditLog.withActor({ user, origin: user })
+        )
+        assert.deepStrictEqual(
+          entries.slice(-4).map(({ durationMillis }) => durationMillis),
+          [undefined, undefined, 0, 1.5]
+        )
+        for (const { origin } of entries) assert.isFalse(Card.containsPan(origin))
+      }
+    }).pipe(Effect.provide(memory())))
+
   it.effect("fails with a typed error that knows nothing for sure", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(AuditLog.record(fact))

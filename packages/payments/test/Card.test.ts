@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option, Result, Schema } from "effect"
 import { Card } from "effect-payments"
+import { Buffer } from "node:buffer"
+import { createHash } from "node:crypto"
 
 /** Prefixes and lengths of the brands, and how their cards are grouped in print. Kept apart from the detector's table. */
 const issued: ReadonlyArray<
@@ -400,6 +402,43 @@ describe("Card.CardToken", () => {
         const error = Result.getOrThrow(Result.flip(decode(text, { reportInput: true })))
         assert.strictEqual(error.message, "a card token must not hold a card number")
         assert.notInclude(`${String(error)} ${JSON.stringify(error)} ${error.stack}`, number)
+      }
+    }), runs)
+
+  it.effect.prop(
+    "refuses a card number in any encoding and behind any separator",
+    [Issued, Digits],
+    ([index, digits]) =>
+      Effect.sync(() => {
+        const { groups, number } = pan(index, digits)
+        const hex = Buffer.from(number).toString("hex")
+        const written = [
+          ...["|", ":", ",", ";", "*", "~", "=", "&", "+", " | ", "', '"].map((sign) => group(number, groups, [sign])),
+          `tok_${Buffer.from(number).toString("base64")}`,
+          `x.${Buffer.from(`{"n":"${number}"}`).toString("base64url")}.y`,
+          `tok-${Buffer.from(` ${number}`).toString("base64url")}`,
+          `tok_${hex}`,
+          `a${hex.toUpperCase()}`,
+          hex.replace(/../g, "%$&"),
+          hex.replace(/../g, "%25$&"),
+          encodeURIComponent(group(number, groups, [" "]))
+        ]
+        for (const text of written) {
+          const error = Result.getOrThrow(Result.flip(decode(text, { reportInput: true })))
+          assert.strictEqual(error.message, "a card token must not hold a card number", text)
+        }
+      }),
+    runs
+  )
+
+  it.effect.prop("takes the tokens that programs draw", [Schema.Natural], ([seed]) =>
+    Effect.sync(() => {
+      const bytes = createHash("sha512").update(String(seed)).digest()
+      const uuid = bytes.toString("hex", 0, 16).replace(/(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-")
+      for (
+        const token of [uuid, `tok_${bytes.toString("base64url")}`, `sha.${bytes.toString("hex", 0, 32)}`]
+      ) {
+        assert.isTrue(Result.isSuccess(decode(token)), token)
       }
     }), runs)
 

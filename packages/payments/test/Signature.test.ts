@@ -179,8 +179,16 @@ describe("a header", () => {
       const value = `t=${now},v1=${good}`
       yield* verify({ "Stripe-Signature": value })
       yield* verify({ "stripe-signature": [value] })
-      const twice = yield* Effect.flip(verify({ "stripe-signature": [value, value] }))
-      assert.strictEqual(twice.reason._tag, "HeaderMalformed")
+      for (
+        const twice of [
+          { "stripe-signature": [value, value] },
+          { "stripe-signature": value, "Stripe-Signature": value },
+          { "STRIPE-SIGNATURE": [value], "stripe-signature": value }
+        ]
+      ) {
+        assert.strictEqual((yield* Effect.flip(verify(twice))).reason._tag, "HeaderMalformed")
+      }
+      assert.strictEqual((yield* Effect.flip(verify({ "stripe-signature": [] }))).reason._tag, "MissingHeader")
     })))
 
   for (
@@ -197,7 +205,8 @@ describe("a header", () => {
       [`t= ${now},v1=${good}`, "TimestampMalformed"],
       [`t=9007199254740993,v1=${good}`, "TimestampMalformed"],
       [`t=9007199254740991,v1=${good}`, "TimestampInFuture"],
-      [`t=${now},v1=${"a".repeat(20_000)}`, "HeaderTooLarge"],
+      [`t=${now},v1=${"a".repeat(8192 - 16)}`, "SignatureMalformed"],
+      [`t=${now},v1=${"a".repeat(8193 - 16)}`, "HeaderTooLarge"],
       [`t=${now}${`,v1=${good}`.repeat(32)}`, "TooManySignatures"],
       [`t=${now}${`,v1=${good}`.repeat(20_000)}`, "HeaderTooLarge"]
     ] as const

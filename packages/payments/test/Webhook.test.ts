@@ -274,6 +274,22 @@ describe("which event it is", () => {
   )
 })
 
+describe("a body nested deeper than can be written again", () => {
+  test(
+    "is an event all the same",
+    Effect.gen(function*() {
+      const endpoint = yield* stripe
+      const { paid, pay } = yield* orders
+      const deep = `{"id": "evt_1", "deep": ${"[".repeat(100_000)}${"]".repeat(100_000)}}`
+      const delivery = yield* deliveryOf(Signature.stripe, deep)
+      for (const tag of ["Handled", "Duplicate"]) {
+        assert.strictEqual((yield* Webhook.handle(endpoint, delivery, pay))._tag, tag)
+      }
+      assert.deepStrictEqual(yield* paid, ["evt_1"])
+    })
+  )
+})
+
 describe("an endpoint", () => {
   const refused = (options: Partial<Webhook.Options>) =>
     Webhook.endpoint({ name: "shop", scheme: Signature.stripe, secrets, ...options }).pipe(
@@ -285,6 +301,7 @@ describe("an endpoint", () => {
   it.effect("is checked when it is made", () =>
     Effect.gen(function*() {
       assert.strictEqual(yield* refused({ window: "71 hours" }), "WindowTooShort")
+      assert.strictEqual(yield* refused({ window: "Infinity" }), "WindowUnbounded")
       assert.strictEqual(yield* refused({ name: "" }), "NameMalformed")
       assert.strictEqual(yield* refused({ name: "a b" }), "NameMalformed")
       assert.strictEqual(yield* refused({ secrets: [] }), "SecretMalformed")
@@ -322,6 +339,10 @@ describe("the payload", () => {
       const error = yield* Effect.flip(Webhook.payload(event, Payment))
       assert.strictEqual(reasonOf(error), "PayloadMalformed")
       assert.notMatch(`${error.message} ${JSON.stringify(error)}`, /4111|secret/)
+      // Names come from the body where the schema does not state them.
+      const named = yield* endpoint.verify(yield* deliveryOf(Signature.stripe, `{"4111111111111111": "x", "id": "1"}`))
+      const wrong = yield* Effect.flip(Webhook.payload(named, Schema.Record(Schema.String, Schema.Int)))
+      assert.notInclude(`${wrong.message} ${JSON.stringify(wrong)}`, "4111111111111111")
     })
   )
 

@@ -119,8 +119,10 @@ export const auditSqlContract = (name: string, options: {
         const restore = (sql: SqlClient.SqlClient, first: AuditLog.Checkpoint) =>
           Effect.andThen(cutBoth(sql, first), sql`UPDATE effect_payments_audit_head SET seal = ${first.seal ?? null}`)
         assert.deepInclude(yield* after(restore, { keys: keys() }), { _tag: "Intact", last: 3 })
-        const verdict = yield* after(restore, { keys: keys() }, (checkpoint) => ({ checkpoint }))
-        assert.deepStrictEqual<unknown>(verdict, { _tag: "Broken", seq: 4, fault: "TailCut" })
+        for (const name of ["checkpoint", "after"] as const) {
+          const verdict = yield* after(restore, { keys: keys() }, (checkpoint) => ({ [name]: checkpoint }))
+          assert.deepStrictEqual<unknown>(verdict, { _tag: "Broken", seq: 4, fault: "TailCut" })
+        }
       }))
 
     it.live("names a log that is gone altogether, when there is a checkpoint", () =>
@@ -128,6 +130,13 @@ export const auditSqlContract = (name: string, options: {
         const wipe = run(`DELETE FROM ${table}`, `UPDATE ${table}_head SET seq = 0, hash = '${zeros}', seal = NULL`)
         const verdict = yield* after(wipe, { keys: keys() }, (checkpoint) => ({ checkpoint }))
         assert.deepStrictEqual<unknown>(verdict, { _tag: "Broken", seq: 1, fault: "TailCut" })
+        // Without one it is a log that has just begun, and no key vouches for it.
+        assert.deepStrictEqual<unknown>(yield* after(wipe, { keys: keys() }), {
+          _tag: "Intact",
+          first: 0,
+          last: 0,
+          sealed: false
+        })
       }))
 
     it.live("names a seal of another key, and none", () =>

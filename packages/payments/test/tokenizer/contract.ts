@@ -100,11 +100,11 @@ export const tokenizerContract = (name: string, make: () => Layer.Layer<Vault, u
       assert.isTrue(Exit.isFailure(yield* Effect.exit(Tokenizer.detokenize(token))))
       assert.strictEqual(Redacted.value(yield* Tokenizer.detokenize(other)), "378282246310005")
       assert.notStrictEqual(yield* Tokenizer.tokenize(visa), token)
-      assert.deepStrictEqual((yield* entries).map(({ action }) => action), [
-        "delete",
-        "delete",
-        "detokenize",
-        "detokenize"
+      assert.deepStrictEqual((yield* entries).map(({ action, outcome }) => [action, outcome]), [
+        ["delete", "succeeded"],
+        ["delete", "refused"],
+        ["detokenize", "refused"],
+        ["detokenize", "succeeded"]
       ])
     }))
 }

@@ -119,6 +119,8 @@ export const verify = Effect.fnUntraced(function*<E>(
     }
   }
   if (sealer !== undefined && head.seq > 0 && !(yield* sealer.verify(head))) return broken(head.seq, "HeadForged")
+  // Read before, and gone since.
+  if (after !== undefined && after.seq > head.seq) return broken(head.seq + 1, "TailCut")
   const base = after ?? (yield* reader.base)
   const expected = [head, ...checkpoint === undefined ? [] : [checkpoint]].sort((a, b) => a.seq - b.seq)
   const walked = yield* walk(reader, hash, base, expected)
@@ -127,7 +129,7 @@ export const verify = Effect.fnUntraced(function*<E>(
   const [next] = yield* reader.page(head.seq, 1)
   if (next !== undefined && (yield* reader.head).seq === head.seq) return broken(next.seq, "EntryAdded")
   const first = head.seq > base.seq ? base.seq + 1 : 0
-  return { _tag: "Intact", first, last: head.seq, sealed: sealer !== undefined } satisfies Verdict
+  return { _tag: "Intact", first, last: head.seq, sealed: sealer !== undefined && head.seq > 0 } satisfies Verdict
 })
 
 /** From a place that is trusted on to the last of those that have to be met. */

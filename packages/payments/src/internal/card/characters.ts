@@ -67,11 +67,11 @@ const separators = codesOf(
     "./_+\u00b7\u2022\u2024\u2044\u2215\u30fb\uff0e\uff0f\uff3f"
 )
 
-/** Not shown at all: zero-width characters, joiners, direction marks, variation selectors. */
+/** Not shown at all: zero-width characters, joiners, direction marks, variation selectors, and the half of UTF-16 that is zero. */
 const invisible = codesOf(
-  "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\u2061\u2062\u2063\u2064\ufe0e\ufe0f\ufeff\u180e\u034f"
+  "\0\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\u2061\u2062\u2063\u2064\ufe0e\ufe0f\ufeff\u180e\u034f"
 )
 
 export const isSeparator = (code: number): boolean => separators.has(code)
 
-export const isInvisible = (code: number): boolean => code > 0x7f && invisible.has(code)
+export const isInvisible = (code: number): boolean => (code > 0x7f || code === 0) && invisible.has(code)

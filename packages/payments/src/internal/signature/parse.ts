@@ -23,13 +23,13 @@ export interface Headers {
 }
 
 /** @internal */
-const headerLimitBytes = 16_384
+const headerLimitBytes = 8192
 
 /** @internal */
 const signaturesMax = 32
 
 // A header up to here is still counted, so that a flood of signatures is called one; a larger one is not looked at.
-const countedBytes = 8 * headerLimitBytes
+const countedBytes = 131_072
 
 /** @internal */
 export interface Claimed {
@@ -73,8 +73,7 @@ export const read = (headers: Headers, header: string): Parsed<string> =>
   Result.flatMap(readOne(headers, header), (text) => withinLimit(header, text))
 
 const readOne = (headers: Headers, header: string): Parsed<string> => {
-  const found = find(headers, header)
-  const [value, ...more] = typeof found === "string" ? [found] : found ?? []
+  const [value, ...more] = find(headers, header)
   if (more.length > 0) return malformed(header, "it is there more than once")
   return value === undefined || value === "" ? Result.fail(new MissingHeader({ header })) : Result.succeed(value)
 }
@@ -86,11 +85,18 @@ const withinLimit = (header: string, text: string): Parsed<string> =>
 
 const namesMax = 512
 
-// Servers write names in lower case. Where one does not, the first spelling that fits is taken.
-const find = (headers: Headers, header: string): Headers[string] => {
-  if (Object.hasOwn(headers, header)) return headers[header]
+/** All values of a header, whatever the case of its name. */
+const find = (headers: Headers, header: string): ReadonlyArray<string> => {
   const names = Object.keys(headers)
-  return names.length > namesMax ? undefined : headers[names.find((name) => name.toLowerCase() === header) ?? header]
+  if (names.length > namesMax) return []
+  const found: Array<string> = []
+  for (const name of names) {
+    if (name.length !== header.length || name.toLowerCase() !== header) continue
+    const value = headers[name]
+    if (typeof value === "string") found.push(value)
+    else if (value !== undefined) found.push(...value.slice(0, 2))
+  }
+  return found
 }
 
 interface Entries {

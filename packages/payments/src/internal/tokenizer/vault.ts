@@ -88,11 +88,23 @@ export const make = (parts: Parts, errors: Errors): Tokenizer["Service"] => {
     return pan ?? (yield* Effect.fail(errors.recordUnreadable(opened._tag === "Failure" ? opened.failure : "tampered")))
   })
 
+  const remove = Effect.fnUntraced(function*(token: Card.CardToken) {
+    if ((yield* kept("delete", store.get(token))) === undefined) {
+      yield* audit("delete", token, "refused")
+      return false
+    }
+    // Written down first: what is gone cannot be asked about any more.
+    yield* audit("delete", token, "succeeded")
+    return yield* Effect.tapError(
+      kept("delete", store.remove(token)),
+      () => Effect.ignore(audit("delete", token, "unknown"))
+    )
+  })
+
   return {
     tokenize,
     detokenize,
-    // Written down first: what is gone cannot be asked about any more.
-    delete: (token) => Effect.andThen(audit("delete", token, "succeeded"), kept("delete", store.remove(token)))
+    delete: remove
   }
 }
 

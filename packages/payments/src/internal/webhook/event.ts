@@ -34,7 +34,7 @@ export const identify = (
 const find = (scheme: Signature.Scheme, { body, headers }: Signature.Request): Identified => {
   const { eventId, volatile = [] } = scheme
   const json = eventId._tag === "Body" || volatile.length > 0 ? parse(body) : undefined
-  const content = volatile.length > 0 && isObject(json) ? without(json, volatile) : body
+  const content = (volatile.length > 0 && isObject(json) ? without(json, volatile) : undefined) ?? body
   switch (eventId._tag) {
     case "Digest":
       return Result.succeed({ id: undefined, content })
@@ -65,5 +65,9 @@ const isObject = (value: unknown): value is { readonly [key: string]: unknown } 
 const own = (json: unknown, field: string): unknown =>
   isObject(json) && Object.hasOwn(json, field) ? json[field] : undefined
 
-const without = (json: { readonly [key: string]: unknown }, fields: ReadonlyArray<string>): Uint8Array =>
-  encoder.encode(JSON.stringify(Object.entries(json).filter(([field]) => !fields.includes(field))))
+/** Undefined when it is nested deeper than can be written. */
+const without = (json: { readonly [key: string]: unknown }, fields: ReadonlyArray<string>): Uint8Array | undefined =>
+  Result.getOrElse(
+    Result.try(() => encoder.encode(JSON.stringify(Object.entries(json).filter(([field]) => !fields.includes(field))))),
+    () => undefined
+  )
