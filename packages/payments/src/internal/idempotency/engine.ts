@@ -20,11 +20,12 @@ import { Digest, SecureRandom } from "../effect/crypto.ts"
 import { downstreamKey } from "../stack/makeClaim.ts"
 import { type Call, type Shared, transactionsOf } from "./call.ts"
 import { askBounded, unknownExit } from "./ending.ts"
-import { type Answered, Entry, type How } from "./entry.ts"
+import { type Answered, Entry, type How, untilSettled, untilTrue } from "./entry.ts"
 import { IdempotencyError, InFlight, InsideTransaction, KeyConflict, Parked, PayloadInvalid } from "./errors.ts"
 import * as Leases from "./leases.ts"
 import { answer } from "./machine.ts"
 import { count, countError } from "./observe.ts"
+import { Owners } from "./owners.ts"
 import type { ClaimReply, ClaimRequest } from "./record.ts"
 import { replayOf, start } from "./running.ts"
 
@@ -38,7 +39,6 @@ export interface Engine {
   readonly run: (call: Call, caller: AnyFiber) => Answer
 }
 
-const ghostsMax = 10_000
 const takeBackMillis = 10_000
 const pollMinMillis = 50
 const pollJitterMillis = 200
@@ -55,7 +55,7 @@ export const make: Effect.Effect<
   const random = yield* SecureRandom.SecureRandom
   const id = Hex.encode(yield* random.randomBytes(12))
   const leases = yield* Leases.make(store, yield* Clock.Clock, scope)
-  return new EngineImpl(id, store, digest, scope, leases)
+  return new EngineImpl(new Owners(id), store, digest, scope, leases)
 })
 
 class EngineImpl implements Engine, Shared {
@@ -63,20 +63,17 @@ class EngineImpl implements Engine, Shared {
   readonly digest: Digest.Digest["Service"]
   readonly scope: Scope.Scope
   readonly leases: Leases.Leases
-  private readonly engineId: string
+  private readonly owners: Owners
   private readonly live = new Map<string, Entry>()
-  /** Owners whose claim got no answer: the next local claim of the same record asks under the same name. */
-  private readonly ghosts = new Map<string, { readonly owner: string; readonly fingerprint: string }>()
-  private claims = 0
 
   constructor(
-    engineId: string,
+    owners: Owners,
     store: IdempotencyStore["Service"],
     digest: Digest.Digest["Service"],
     scope: Scope.Scope,
     leases: Leases.Leases
   ) {
-    this.engineId = engineId
+    this.owners = owners
     this.store = store
     this.digest = digest
     this.scope = scope
@@ -195,7 +192,7 @@ class EngineImpl implements Engine, Shared {
   }
 
   private entryOf(call: Call, fingerprint: string): Entry {
-    const entry = new Entry(call.id, fingerprint, this.ownerOf(call.id.id, fingerprint), call.policy.leaseMillis)
+    const entry = new Entry(call.id, fingerprint, this.owners.next(call.id.id, fingerprint), call.policy.leaseMillis)
     entry.isDetached = call.policy.detaches
     return entry
   }
@@ -314,7 +311,7 @@ class EngineImpl implements Engine, Shared {
   }
 
   private refuseClaim(entry: Entry, reason: StoreUnavailable): void {
-    this.haunt(entry)
+    this.owners.haunt(entry)
     this.settle(entry, failure(reason), "executed")
   }
 
@@ -351,22 +348,6 @@ class EngineImpl implements Engine, Shared {
       const wait = Math.ceil(Math.min(left, Math.max(1, leaseLeftMillis), pollMinMillis + random * pollJitterMillis))
       return Effect.flatMap(Effect.sleep(Duration.millis(wait)), () => this.ask(entry, call, caller, request, until))
     })
-  }
-
-  private ownerOf(id: string, fingerprint: string): string {
-    const ghost = this.ghosts.size === 0 ? undefined : this.ghosts.get(id)
-    if (ghost?.fingerprint !== fingerprint) return `${this.engineId}.${this.claims++}`
-    this.ghosts.delete(id)
-    return ghost.owner
-  }
-
-  private haunt(entry: Entry): void {
-    this.ghosts.set(entry.id.id, { owner: entry.owner, fingerprint: entry.fingerprint })
-    if (this.ghosts.size <= ghostsMax) return
-    for (const oldest of this.ghosts.keys()) {
-      this.ghosts.delete(oldest)
-      return
-    }
   }
 
   // --- ends
@@ -492,20 +473,7 @@ const answeredOf = (entry: Entry, exit: Exit.Exit<unknown, unknown>, how: How): 
 
 const failure = (reason: IdempotencyError["reason"]) => Exit.fail(new IdempotencyError({ reason }))
 
-const untilSettled = (entry: Entry): Effect.Effect<void> => untilTrue(entry, () => entry.settled !== undefined)
-
 const inFlight = (retryAfterMillis: number) =>
   failure(new InFlight({ retryAfter: Duration.millis(Math.max(1, retryAfterMillis)) }))
-
-const untilTrue = (entry: Entry, isTrue: () => boolean): Effect.Effect<void> =>
-  Effect.callback<void>((resume) => {
-    let stop: (() => void) | undefined
-    const check = (): void => {
-      if (isTrue()) resume(Effect.void)
-      else stop = entry.observe(check)
-    }
-    check()
-    return Effect.sync(() => stop?.())
-  })
 
 const encoder = new TextEncoder()

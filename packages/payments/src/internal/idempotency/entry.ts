@@ -3,6 +3,7 @@
  *
  * @internal
  */
+import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type { Record, RecordId } from "./record.ts"
@@ -101,3 +102,18 @@ export class Entry {
     this.notify()
   }
 }
+
+/** @internal Waits until it is true of an entry, which is looked at whenever the entry changes. */
+export const untilTrue = (entry: Entry, isTrue: () => boolean): Effect.Effect<void> =>
+  Effect.callback<void>((resume) => {
+    let stop: (() => void) | undefined
+    const check = (): void => {
+      if (isTrue()) resume(Effect.void)
+      else stop = entry.observe(check)
+    }
+    check()
+    return Effect.sync(() => stop?.())
+  })
+
+/** @internal */
+export const untilSettled = (entry: Entry): Effect.Effect<void> => untilTrue(entry, () => entry.settled !== undefined)
