@@ -1,7 +1,8 @@
 // What pages say of the project has to be so: the tests that they name, the names that they map.
 import { assert, describe, it } from "@effect/vitest"
-import { existsSync, readFileSync } from "node:fs"
+import { existsSync, globSync, readFileSync } from "node:fs"
 import { join } from "node:path"
+import { pythonNames } from "./pythonNames.ts"
 
 interface Cited {
   readonly path: string
@@ -74,5 +75,51 @@ describe("docs/requirements.md", () => {
     const modules = rows.flatMap((row) => [...(row.split("|")[2] ?? "").matchAll(/`(\w+)`/g)].map(([, name]) => name))
     assert.lengthOf(rows, 10)
     assert.deepStrictEqual(modules.filter((name) => !index.includes(`export * as ${name} from`)), [])
+  })
+})
+
+describe("docs/from-python.md", () => {
+  const sections = readFileSync("docs/from-python.md", "utf8").split(/^## /m).slice(1)
+  const titled = (group: string) => sections.find((section) => section.startsWith(`\`${group}\`\n`)) ?? ""
+  const rowsOf = (section: string) =>
+    section.split("\n").filter((line) => line.startsWith("| `")).map((line) => {
+      const [name = "", ...rest] = line.slice(1, -1).split(" | ")
+      return { name: name.trim().slice(1, -1), here: rest.join(" | ").trim() }
+    })
+
+  it.each(Object.entries(pythonNames))("has a row for each name of %s, and a snippet that runs", (group, names) => {
+    const section = titled(group)
+    const rows = rowsOf(section)
+    assert.deepStrictEqual(rows.map(({ name }) => name), [...names])
+    assert.deepStrictEqual(rows.filter(({ here }) => here.length < 5), [])
+    assert.match(section, /^```ts\n[^]*?\/\/ =>[^]*?^```$/m)
+  })
+
+  it("has no other groups", () => {
+    const groups = sections.flatMap((section) =>
+      section.startsWith("`") ? [section.slice(1, section.indexOf("`", 1))] : []
+    )
+    assert.deepStrictEqual(groups, Object.keys(pythonNames))
+  })
+
+  /** Modules of the toolkit first: some have the name of one of Effect. */
+  const sourceOf = (module: string): string =>
+    [
+      `packages/payments/src/${module}.ts`,
+      `packages/payments/src/http/${module}.ts`,
+      ...globSync(`node_modules/effect/src/**/${module}.ts`)
+    ]
+      .filter((path) => existsSync(path)).map((path) => readFileSync(path, "utf8")).join("\n")
+
+  it("names what there is", () => {
+    const names = sections.flatMap(rowsOf).flatMap(({ here }) =>
+      [...here.matchAll(/`([A-Z]\w+)\.(\w+)[^`]*`/g)].map(([, module = "", member = ""]) => ({ module, member }))
+    )
+    assert.isAtLeast(names.length, 100)
+    const missing = names.filter(({ member, module }) => {
+      const declared = `\\b(?:const|class|interface|type|function|readonly) ${member}\\b|^ +(?:\\w+ as )?${member},?$`
+      return !new RegExp(declared, "m").test(sourceOf(module))
+    })
+    assert.deepStrictEqual(missing, [])
   })
 })
