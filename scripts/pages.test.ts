@@ -123,3 +123,22 @@ describe("docs/from-python.md", () => {
     assert.deepStrictEqual(missing, [])
   })
 })
+
+describe("README.md", () => {
+  const text = readFileSync("README.md", "utf8")
+
+  it("shows the scenarios that the demo runs", () => {
+    const shown = [...text.matchAll(/^ok +\d+ {2}(.+?) {2,}\d /gm)].map(([, name = ""]) => name)
+    const test = readFileSync("packages/examples/test/demo.test.ts", "utf8")
+    const run = [...test.matchAll(/\["([^"]+)", true, \d\]/g)].map(([, name = ""]) => name)
+    assert.isAtLeast(run.length, 17)
+    assert.deepStrictEqual(shown, run)
+  })
+
+  it("names every module", () => {
+    const index = readFileSync("packages/payments/src/index.ts", "utf8")
+    const modules = [...index.matchAll(/^export \* as (\w+) from/gm)].map(([, name = ""]) => name)
+    assert.isAtLeast(modules.length, 25)
+    assert.deepStrictEqual(modules.filter((name) => !text.includes(`\`${name}\``)), [])
+  })
+})
