@@ -27,6 +27,13 @@ const fours = (pan: string): ReadonlyArray<string> => pan.match(/.{1,4}/g) ?? []
 const encodings: { readonly [name: string]: (pan: string) => string } = {
   "percent-encoding": (pan) => `q=${each(pan, (hex) => `%${hex}`)}&x=1`,
   "percent-encoding, three times": (pan) => `u=${fours(pan).join("%252520")}`,
+  "percent-encoding right before it": (pan) => `q=card%20${pan}&x=1`,
+  "percent-encoded JSON": (pan) => `x=%22${pan}%22`,
+  "percent-encoding twice, right before it": (pan) => `q=%2520${fours(pan).join("%2520")}`,
+  "percent-encoded words right before it": (pan) => `${encodeURIComponent("卡号")}${pan}`,
+  "an escape of JSON right before it": (pan) => `{"n":"\\u5361\\u53f7${pan}"}`,
+  "an escape of JSON right before groups": (pan) => `{"n":"\\u0020${fours(pan).join(" ")}"}`,
+  "an escape of JavaScript right before it": (pan) => `\\x20${pan}`,
   "percent-encoded spaces of another kind": (pan) => fours(pan).join("%C2%A0"),
   "percent-encoded dashes": (pan) => fours(pan).join("%E2%80%93"),
   "percent-encoding as escape() does it": (pan) => fours(pan).join("%u00A0"),
@@ -86,6 +93,52 @@ describe("card numbers in any encoding", () => {
         assert.strictEqual(Redaction.scrub(scrubbed), scrubbed)
       }))
   }
+})
+
+describe("what JSON has to escape", () => {
+  // Right before a run of base64 or hexadecimal digits the end of an escape looks like a part of it.
+  const befores = ["\n", "\t", "\b", "abc\n", "ab\n", "a\n", "\u0000", "\u001f", "\ud835", "\"", "\\", "\\n"]
+  const inner = [(pan: string) => pan, (pan: string) => btoa(pan), (pan: string) => Buffer.from(pan).toString("hex")]
+
+  it.effect.prop("stays escaped before what is taken out, however deep", [
+    Pan,
+    Schema.Literals(befores),
+    Schema.Literals(inner.map((_, index) => index)),
+    Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 3 }))
+  ], ([{ body, brand }, before, index, depth]) =>
+    Effect.sync(() => {
+      const pan = toPan(brand, body)
+      let text = `${before}${inner[index]!(pan)}`
+      for (let i = 0; i < depth; i++) text = JSON.stringify({ body: text })
+      let value: unknown = Redaction.scrub(text)
+      assert.isFalse(shows(String(value), pan), String(value))
+      for (let i = 0; i < depth; i++) value = (JSON.parse(String(value)) as { readonly body: unknown }).body
+      assert.include(value, `[PAN ****${pan.slice(-4)}]`)
+    }))
+
+  it("is a character, not the begin of a card number", () => {
+    // 6237 is a character, and begins cards of UnionPay.
+    const digits = [..."0123456789"].map((check) => `6237${"12345678901"}${check}`).find(Card.luhn)?.slice(4) ?? ""
+    const text = `{"name":"\\u6237${digits}"}`
+    assert.strictEqual(Redaction.scrub(text), text)
+  })
+})
+
+describe("the same run a second time", () => {
+  it.effect.prop(
+    "is cut out at the same place",
+    [Pan, Schema.Literals([0, 1, 2, 3])],
+    ([{ body, brand }, offset]) =>
+      Effect.sync(() => {
+        const pan = toPan(brand, body)
+        for (const encoding of ["base64", "hex"] as const) {
+          // Digits that are none of a card make it look more than once.
+          const run = Buffer.from(`111${"x".repeat(offset)}111${pan}`).toString(encoding)
+          const once = Redaction.scrub(`["${run}"]`)
+          assert.strictEqual(Redaction.scrub(`["${run}"]["${run}"]`), once + once)
+        }
+      })
+  )
 })
 
 describe("what is encoded and no card", () => {

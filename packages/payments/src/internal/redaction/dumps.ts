@@ -42,9 +42,11 @@ const inBase64 = (inner: Rule): Rule => (text) => {
   for (let hit = threeDigits.exec(text); hit !== null; hit = threeDigits.exec(text)) {
     if (run === undefined || hit.index >= run.end) run = runAround(text, hit.index, isBase64)
     const start = run.start + (hit.index - run.start) % 4
-    if (run.end - start < base64Min || run.tried.has(start)) continue
+    if (start > hit.index || run.end - start < base64Min || run.tried.has(start)) continue
     run.tried.add(start)
     const found = inner(decodeBase64(text, start, run.end))
+    // What was decoded may have been searched for base64 too.
+    threeDigits.lastIndex = hit.index + hit[0].length
     if (found.length > 0) {
       const end = run.end + (/^={0,2}/.exec(text.slice(run.end, run.end + 2))?.[0].length ?? 0)
       spans.push({ start, end, mark: summary(found) })
@@ -66,7 +68,18 @@ const runAround = (text: string, at: number, isOf: (code: number) => boolean): R
   let end = at
   while (isOf(text.charCodeAt(start - 1))) start--
   while (isOf(text.charCodeAt(end))) end++
-  return { start, end, tried: new Set() }
+  return { start: behindEscape(text, start, end), end, tried: new Set() }
+}
+
+const escapeBefore = /\\(?:u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|.)/sy
+
+/** Where a run begins that would else take the end of an escape, such as the n of a line break in JSON. */
+const behindEscape = (text: string, start: number, end: number): number => {
+  // Of hexadecimal digits the letter of the escape is none.
+  const backslash = text.charAt(start - 1) === "\\" ? start - 1 : start - 2
+  if (text.charAt(backslash) !== "\\") return start
+  escapeBefore.lastIndex = backslash
+  return escapeBefore.test(text) ? Math.min(end, Math.max(start, escapeBefore.lastIndex)) : start
 }
 
 const decodeBase64 = (text: string, start: number, end: number): string => {
@@ -96,9 +109,10 @@ const inHex = (inner: Rule): Rule => (text) => {
   for (let hit = fourDigits.exec(text); hit !== null; hit = fourDigits.exec(text)) {
     if (run === undefined || hit.index >= run.end) run = runAround(text, hit.index, isHex)
     const start = run.start + (hit.index - run.start) % 2
-    if (run.end - start < hexMin || run.tried.has(start)) continue
+    if (start > hit.index || run.end - start < hexMin || run.tried.has(start)) continue
     run.tried.add(start)
     const found = inner(decodePairs(text.slice(start, run.end)))
+    fourDigits.lastIndex = hit.index + hit[0].length
     if (found.length > 0) {
       spans.push({ start, end: run.end, mark: summary(found) })
       fourDigits.lastIndex = run.end

@@ -10,8 +10,8 @@ const start = String.raw`(?<![\p{L}\p{N}])`
 
 // Names that stand for nothing else, alone or within a longer name; some languages write theirs out.
 const ownLabels = [
-  "cv[vcn]2?",
-  `${start}(?:c\\.v\\.[vc]|c v [vc]|(?:card|cc)?[\\s_-]?cvd)2?`,
+  "cv[vc]2?",
+  `${start}(?:c\\.v\\.[vc]|c v [vc]|(?:card|cc)?[\\s_-]?cv[dn])2?`,
   "ｃｖ[ｖｃ]",
   String.raw`security[\s_-]?code`,
   String.raw`${start}sec[\s_-]?code`,
@@ -51,11 +51,14 @@ export const cvvs: Rule = (text) => {
     ? Array.from(text.matchAll(ownLabel)).flatMap((match) => cvvBehind(text, match))
     : none
   const shared = mayBeShared.test(text) ? labelled(text, sharedLabel, marks.cvv) : none
-  return shared.length === 0 ? own : own.concat(shared).sort((a, b) => a.start - b.start).filter(isFirst)
+  return own.length + shared.length < 2 ? own.concat(shared) : inOrder(own.concat(shared))
 }
 
-const isFirst = ({ start }: Span, index: number, spans: ReadonlyArray<Span>): boolean =>
-  index === 0 || start >= spans[index - 1]!.end
+/** Two labels may have one value. */
+const inOrder = (spans: ReadonlyArray<Span>): ReadonlyArray<Span> =>
+  [...spans].sort((a, b) => a.start - b.start).filter(({ start }, index, all) =>
+    index === 0 || start >= all[index - 1]!.end
+  )
 
 const cvvBehind = (text: string, { 0: label, index }: RegExpExecArray): ReadonlyArray<Span> => {
   const end = index + label.length
@@ -108,8 +111,8 @@ const valueAt = (text: string, start: number, end: number): number | undefined =
       continue
     }
     if (digit.test(character)) return at > end || isBare(text, start, end) ? at : undefined
-    // What is masked is no code.
-    if (text.startsWith("***", at)) return undefined
+    // What is masked is no code, and the next column of a table is another field.
+    if (text.startsWith("***", at) || text.startsWith("| ", at)) return undefined
     if (character === "\n" && ++lines > linesMax) return undefined
     if (beforeNext.has(character)) isNext = true
     if (!joints.has(character) && !blank.test(character)) return undefined
@@ -166,7 +169,7 @@ const mayBePin = /[pP][iI][nN]|52[\\"'\])]{0,4}\s{0,4}[:=]/
 export const pinBlocks: Rule = (text) => {
   if (!mayBeginPin.test(text) || !mayBePin.test(text)) return none
   const blocks = labelled(text, labelledBlock, marks.pinBlock)
-  return [...blocks, ...labelled(text, labelledPin, marks.pinBlock)].sort((a, b) => a.start - b.start).filter(isFirst)
+  return inOrder([...blocks, ...labelled(text, labelledPin, marks.pinBlock)])
 }
 
 const labelled = (text: string, expression: RegExp, mark: string): ReadonlyArray<Span> =>

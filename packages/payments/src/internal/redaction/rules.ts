@@ -48,4 +48,11 @@ export const tags: Rule = (text) =>
 
 /** @internal */
 export const pans: Rule = (text) =>
-  Card.findPans(text).map(({ end, start }) => ({ start, end, mark: maskPan(text.slice(start, end)) }))
+  Card.findPans(text)
+    .filter(({ start }) => !isInEscape(text, start))
+    .map(({ end, start }) => ({ start, end, mark: maskPan(text.slice(start, end)) }))
+
+// The digits of an escape such as \u6237 are those of a character; what follows is read behind escapes. Behind an even
+// number of backslashes there is none.
+const isInEscape = (text: string, at: number): boolean =>
+  /(?<!\\)(?:\\\\){0,4}\\u[0-9A-Fa-f]{0,3}$/.test(text.slice(Math.max(0, at - 14), at))

@@ -19,8 +19,10 @@ const escapes = new RegExp(`(?:${percent}){1,64}|${others}`, "g")
 // between the fields of a track.
 const digit = String.raw`%(?:25){0,3}3[0-9]|%(?:25){0,3}(?:[eE][fF]%(?:25){0,3}[bB][cC]|[dD][9bB])%|` +
   String.raw`\\{1,8}(?:[ux](?:00)?3[0-9]|u(?:[fF]{2}1|06[6fF])|u\{)|&#(?:4[89]|5[0-7]|[xX]3[0-9]|[0-9]{4,5});`
+// An escape that ends in a digit, right before one: what it stands for is none of the number.
+const beforeDigits = String.raw`(?:%(?:25){0,3}[0-9A-Fa-f][0-9]|\\{1,8}(?:u[0-9A-Fa-f]{3}|x[0-9A-Fa-f])[0-9])[0-9]{3}`
 const mayHold = new RegExp(
-  `${digit}|[0-9][ \\t-]{0,2}(?:${percent}|${others}){1,8}[ \\t-]{0,2}[0-9]|[0-9]%(?:25){0,3}5[eE]|` +
+  `${digit}|${beforeDigits}|[0-9][ \\t-]{0,2}(?:${percent}|${others}){1,8}[ \\t-]{0,2}[0-9]|[0-9]%(?:25){0,3}5[eE]|` +
     String
       .raw`(?:[cC][vV]|[cC][oO][dD][eE]|[cC][iI][dD]|[cC][sS][cC]|[cC][aA][vV]|[bB][lL][oO][cC][kK])[a-zA-Z0-9]{0,2}[\s:="']{0,3}[%\\&]`
 )
