@@ -16,6 +16,10 @@
  * | `storeAtMost`: how long the store is waited for | 1 second | 1 millisecond to 1 minute |
  * | the id of a key | | 255 characters; what has a longer one is looked up each time |
  *
+ * Inside of a transaction it answers with what this process keeps, else looks up and keeps nothing: what is read there may
+ * be rolled back. Drop a value that the transaction changes after the commit (`UnitOfWork.afterCommit`): dropped before,
+ * others would read the old one back.
+ *
  * What it does not do: share one look-up between processes. And with a shared store a value can be `local` older than its
  * `ttl`, and live that long in other processes after it was invalidated.
  *
@@ -69,7 +73,7 @@ export interface Cached<in K, out A, out E> {
 
 /**
  * - `requests`: how often a value was asked for, and `lookups`: how often the source was, past the store too.
- * - `bypassed`: how often a key had an id that is too long.
+ * - `bypassed`: how often nothing was kept, since the id of the key is too long or it was asked for in a transaction.
  * - `storeFailures`: how often the shared store failed or did not answer in time.
  * - `size`: values in this process.
  *

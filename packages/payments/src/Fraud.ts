@@ -59,7 +59,7 @@ const Country = Schema.String.check(
  *
  * | field | |
  * |---|---|
- * | `attempt` | what velocity counts by: the same for a retry, another one for another payment. The idempotency key of the payment will do |
+ * | `attempt` | what velocity counts by: the same for a retry, another one for another payment or another card. The idempotency key will do, the id of an order that may be paid with card after card will not |
  * | `money` | what is to be paid |
  * | `userId`, `email`, `ip`, `deviceFingerprint` | who pays, from where and with what |
  * | `cardToken`, `cardCountry`, `billingCountry` | the card and where it and its holder are from, as ISO 3166-1 alpha-2 |
@@ -683,7 +683,8 @@ export type VelocityOptions =
  * **Details**
  *
  * The attempt is recorded and counted in one step at the `Velocity` store, so that attempts which come at once see each
- * other, and a retry under the same `attempt` counts once. All velocity rules of a set share one call, made when the first
+ * other, and a retry under the same `attempt` counts once: another amount for `maxSum` and another value for `maxDistinct`
+ * counts also under the same one. All velocity rules of a set share one call, made when the first
  * of them has its turn: an attempt that was blocked before is not counted, one that is blocked later is. Action `Block`,
  * score 100 unless said otherwise.
  *

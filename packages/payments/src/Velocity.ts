@@ -3,7 +3,8 @@
  *
  * It prevents that a counter is read before it is written, so that ten attempts at once each see "none so far": recording
  * and counting is one atomic step at the store. It prevents that a retry counts twice: what is counted is an attempt, and
- * an attempt that is in the window already stays where it is. And it prevents that counters grow without end.
+ * an attempt that is in the window already stays where it is; with another amount or value it is another one. And it
+ * prevents that counters grow without end.
  *
  * A window slides: it holds what happened less than its length ago on the store's clock, to the millisecond. The answer is
  * exact while the counter keeps all of it. Of one counter at most `eventsMax` attempts are kept; when older ones had to go
@@ -54,7 +55,8 @@ export interface Counter {
 /**
  * Something that happened.
  *
- * - `attempt`: what it is counted by. The same for a retry, another one for another payment.
+ * - `attempt`: what it is counted by. The same for a retry, another one for another payment. The same with another
+ *   `amount` or `value` counts too, so that nobody tries card after card under one attempt.
  * - `amount`: what it adds to `sum`, in minor units. Keep a series for each currency.
  * - `value`: what `distinct` tells apart.
  * - `eventsMax`: how many attempts of this counter are kept.

@@ -1,8 +1,9 @@
 import { SqliteClient } from "@effect-payments/sqlite"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Fiber, Layer, Metric, Schema } from "effect"
-import { Cached } from "effect-payments"
+import { Cause, Deferred, Effect, Exit, Fiber, Layer, Metric, Schema } from "effect"
+import { Cached, UnitOfWork } from "effect-payments"
 import { Persistence } from "effect/persistence"
+import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
 import { cachedContract, makeItems, sharedContract } from "./cached/contract.ts"
 
@@ -15,6 +16,8 @@ cachedContract("any store of Effect", Cached.layerStore.pipe(Layer.provide(Persi
   advance: TestClock.adjust
 })
 sharedContract("sqlite", sqlite)
+
+const transacting = Layer.merge(Cached.layerStoreMemory, SqliteClient.layer({ filename: ":memory:" }))
 
 /** A store whose operations all end like this. */
 const failing = (ending: Effect.Effect<never, Persistence.PersistenceError>) =>
@@ -121,6 +124,55 @@ describe("Cached", () => {
       }
       assert.deepStrictEqual([started, stopped], [2, 2])
     }).pipe(Effect.scoped, Effect.provide(Cached.layerStoreMemory)))
+
+  it.live("keeps nothing that was read inside of a transaction", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      yield* sql`CREATE TABLE payments (id TEXT PRIMARY KEY, state TEXT NOT NULL)`
+      yield* sql`INSERT INTO payments VALUES ('p_1', 'open'), ('p_2', 'open')`
+      const states = yield* Cached.make(
+        (id: string) =>
+          Effect.map(sql`SELECT state FROM payments WHERE id = ${id}`.values, ([row]) => String(row?.[0])),
+        { name: "states", success: Schema.String, error: Schema.Any, ttl: "5 minutes" }
+      )
+      const pay = (id: string) =>
+        UnitOfWork.atomic(Effect.gen(function*() {
+          yield* sql`UPDATE payments SET state = 'paid' WHERE id = ${id}`
+          return yield* Effect.fail(yield* states.get(id))
+        }))
+      // It reads what it has written, and that was never committed.
+      assert.strictEqual(yield* Effect.flip(pay("p_1")), "paid")
+      assert.strictEqual(yield* states.get("p_1"), "open")
+      // What was kept before is an answer there as it is anywhere.
+      assert.strictEqual(yield* states.get("p_2"), "open")
+      assert.strictEqual(yield* Effect.flip(pay("p_2")), "open")
+      const { bypassed, lookups, requests } = yield* states.stats
+      assert.deepStrictEqual({ bypassed, lookups, requests }, { bypassed: 1, lookups: 3, requests: 4 })
+    }).pipe(Effect.scoped, Effect.provide(transacting)))
+
+  it.live("waits in a transaction for no look-up that waits for the transaction", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const asked = yield* Deferred.make<void>()
+      const ones = yield* Cached.make(
+        (id: string) =>
+          Effect.andThen(
+            Deferred.succeed(asked, undefined),
+            Effect.map(sql`SELECT ${id}`.values, ([row]) => String(row?.[0]))
+          ),
+        { name: "ones", success: Schema.String, error: Schema.Any, ttl: "5 minutes" }
+      )
+      const inside = Effect.gen(function*() {
+        yield* sql`SELECT 1`
+        return yield* Effect.andThen(Deferred.await(asked), ones.get("one"))
+      })
+      const start = yield* Deferred.make<void>()
+      const outside = yield* Effect.forkChild(Effect.andThen(Deferred.await(start), ones.get("one")))
+      yield* Effect.yieldNow
+      const answer = yield* UnitOfWork.atomic(Effect.andThen(Deferred.succeed(start, undefined), inside))
+      assert.strictEqual(answer, "one")
+      assert.strictEqual(yield* Fiber.join(outside), "one")
+    }).pipe(Effect.scoped, Effect.provide(transacting)), 10_000)
 
   it.effect("dies of options out of bounds", () =>
     Effect.gen(function*() {

@@ -60,7 +60,9 @@ const makeNaive = () => {
   const inWindow = (now: number) => log.filter(({ at }) => now - at < window)
   return {
     record: (happened: Happened): void => {
-      if (!inWindow(happened.at).some(({ attempt }) => attempt === happened.attempt)) log.push(happened)
+      const isAgain = ({ amount, attempt, value }: Happened) =>
+        attempt === happened.attempt && amount === happened.amount && value === happened.value
+      if (!inWindow(happened.at).some(isAgain)) log.push(happened)
     },
     measure: (now: number): Velocity.Measure => {
       const live = inWindow(now)
@@ -95,14 +97,28 @@ export const velocityContract = <R>(
         assert.deepStrictEqual(yield* record(store, { ...counter, attempt: "4" }), measureOf(4, 750n, 2))
       }))
 
-    it.effect("does not count a retry twice, whatever it says this time", () =>
+    it.effect("does not count a retry twice", () =>
       Effect.gen(function*() {
         const store = yield* Velocity.Velocity
         const counter = fresh()
         yield* record(store, { ...counter, attempt: "1", amount: 500n, value: "a" })
         yield* record(store, { ...counter, attempt: "2", amount: 1n, value: "a" })
-        const again = yield* record(store, { ...counter, attempt: "1", amount: 900n, value: "b" })
+        const again = yield* record(store, { ...counter, attempt: "1", amount: 500n, value: "a" })
         assert.deepStrictEqual(again, measureOf(2, 501n, 1))
+      }))
+
+    it.effect("is not evaded by other cards and amounts under one attempt", () =>
+      Effect.gen(function*() {
+        const store = yield* Velocity.Velocity
+        const counter = fresh()
+        yield* record(store, { ...counter, attempt: "1", amount: 5n, value: "tok_a" })
+        const card = yield* record(store, { ...counter, attempt: "1", amount: 5n, value: "tok_b" })
+        assert.deepStrictEqual(card, measureOf(2, 10n, 2))
+        const amount = yield* record(store, { ...counter, attempt: "1", amount: 900n, value: "tok_b" })
+        assert.deepStrictEqual(amount, measureOf(3, 910n, 2))
+        for (const value of ["tok_a", "tok_b"]) {
+          assert.deepStrictEqual(yield* record(store, { ...counter, attempt: "1", amount: 5n, value }), amount)
+        }
       }))
 
     it.effect("leaves an attempt where it was when it is retried", () =>
@@ -127,7 +143,8 @@ export const velocityContract = <R>(
           assert.deepStrictEqual(measure, measureOf(i + 1, BigInt(i + 1), i + 1))
         }
         for (const attempt of attempts) {
-          assert.strictEqual((yield* record(store, { ...counter, attempt })).count, attempts.length)
+          const again = yield* record(store, { ...counter, attempt, amount: 1n, value: attempt })
+          assert.strictEqual(again.count, attempts.length)
         }
       }))
 
@@ -197,7 +214,7 @@ export const velocityContract = <R>(
         }
         const fourth = yield* record(store, { ...counter, attempt: "4", amount: 4n, eventsMax: 3 })
         assert.deepStrictEqual(fourth, measureOf(3, 9n, 0, true))
-        assert.deepStrictEqual(yield* record(store, { ...counter, attempt: "4", eventsMax: 3 }), fourth)
+        assert.deepStrictEqual(yield* record(store, { ...counter, attempt: "4", amount: 4n, eventsMax: 3 }), fourth)
         assert.deepStrictEqual(yield* store.measure(counter), fourth)
         yield* advance("50 minutes")
         assert.deepStrictEqual(yield* record(store, { ...counter, attempt: "5", amount: 5n, eventsMax: 100 }), {

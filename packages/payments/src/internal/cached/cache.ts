@@ -12,10 +12,12 @@ import * as Equal from "effect/Equal"
 import * as Exit from "effect/Exit"
 import * as Hash from "effect/Hash"
 import * as Metric from "effect/Metric"
+import type * as Option from "effect/Option"
 import * as PrimaryKey from "effect/PrimaryKey"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { Persistable, PersistedCache, Persistence } from "../effect/persistedCache.ts"
+import { isInside } from "../sql/transaction.ts"
 import { CachedError, CachedStoreUnavailable } from "./errors.ts"
 
 /** @internal */
@@ -93,17 +95,28 @@ export const make = <K, A, E, R>(
       : shared(policy, source, guarded(persistence, policy, counting("storeFailures")))
     return {
       get: (key) =>
-        Effect.suspend(() => {
+        Effect.withFiber((fiber) => {
           const request = new Request(key, policy.idOf(key), policy)
-          return request.id.length > idMax
-            ? Effect.andThen(counting("bypassed"), source(request))
-            : Effect.andThen(counting("requests"), tier.get(request))
+          const past = Effect.andThen(counting("bypassed"), source(request))
+          if (request.id.length > idMax) return past
+          return Effect.andThen(counting("requests"), isInside(fiber) ? within(tier, request, past) : tier.get(request))
         }),
       invalidate: (key) => Effect.suspend(() => tier.invalidate(new Request(key, policy.idOf(key), policy))),
       size: tier.size,
       counts
     }
   })
+
+/**
+ * In a transaction nothing is kept: what is read there may never be committed. Nor is a look-up of another fiber waited
+ * for, which may itself wait for the transaction to end.
+ */
+const within = <K, A, E>(
+  { kept }: Tier<K, A, E>,
+  request: Request<K, A, E>,
+  past: Effect.Effect<A, E>
+): Effect.Effect<A, E> =>
+  Effect.flatMap(kept(request), (value) => value._tag === "Some" ? Effect.succeed(value.value) : past)
 
 const counter = (name: string, counts: Counts) => {
   const make = (event: keyof Counts) => {
@@ -124,6 +137,8 @@ const counter = (name: string, counts: Counts) => {
 
 interface Tier<K, A, E> {
   readonly get: (request: Request<K, A, E>) => Effect.Effect<A, E>
+  /** What this process keeps, without waiting for anything. */
+  readonly kept: (request: Request<K, A, E>) => Effect.Effect<Option.Option<A>>
   readonly invalidate: (request: Request<K, A, E>) => Effect.Effect<void, CachedError>
   readonly size: Effect.Effect<number>
 }
@@ -143,6 +158,7 @@ const local = <K, A, E>(policy: Policy<K, A, E>, source: Source<K, A, E>): Effec
     Cache.makeWith(source, { capacity: policy.capacity, timeToLive: lifetime(policy) }),
     (cache) => ({
       get: (request) => Cache.get(cache, request),
+      kept: (request) => Cache.getSuccess(cache, request),
       invalidate: (request) => Cache.invalidate(cache, request),
       size: Cache.size(cache)
     })
@@ -168,6 +184,7 @@ const shared = <K, A, E>(
     (cache) => ({
       // The store that is given fails no read and no write.
       get: (request) => cache.get(request) as Effect.Effect<A, E>,
+      kept: (request) => Cache.getSuccess(cache.inMemory, request) as Effect.Effect<Option.Option<A>>,
       invalidate: (request) =>
         // Here first, whatever becomes of the store.
         Effect.andThen(
@@ -187,7 +204,7 @@ const guarded = (
   { storeAtMostMillis }: { readonly storeAtMostMillis: number },
   failed: Effect.Effect<void>
 ): Persistence.Persistence["Service"] => {
-  const within = <A, E, R>(self: Effect.Effect<A, E, R>) =>
+  const inTime = <A, E, R>(self: Effect.Effect<A, E, R>) =>
     Effect.catch(
       Effect.timeout(self, storeAtMostMillis),
       () => Effect.as(failed, undefined)
@@ -196,8 +213,8 @@ const guarded = (
     make: (options) =>
       Effect.map(persistence.make(options), (store) => ({
         ...store,
-        get: (key) => within(store.get(key)),
-        set: (key, value) => Effect.asVoid(within(store.set(key, value))),
+        get: (key) => inTime(store.get(key)),
+        set: (key, value) => Effect.asVoid(inTime(store.set(key, value))),
         remove: (key) =>
           Effect.timeoutOrElse(store.remove(key), {
             duration: storeAtMostMillis,

@@ -23,16 +23,22 @@ export interface Log {
 /** @internal */
 export const empty: Log = { entries: [], droppedAt: Number.NEGATIVE_INFINITY }
 
-/** @internal An attempt that is in the window already stays where it is. */
+/**
+ * @internal An attempt that is in the window already stays where it is. With another amount or value it is another one: who
+ * tries card after card under one attempt is to be seen.
+ */
 export const record = (log: Log, event: Event, now: number): Log => {
   const since = now - event.windowMillis
   const live = log.entries.filter(({ at }) => at > since)
-  if (live.some(({ attempt }) => attempt === event.attempt)) return { ...log, entries: live }
+  if (live.some((entry) => isSame(entry, event))) return { ...log, entries: live }
   const { amount, attempt, value } = event
   live.push({ at: now, attempt, amount, value })
   const dropped = live.splice(0, Math.max(0, live.length - event.eventsMax))
   return { entries: live, droppedAt: dropped.reduce((latest, { at }) => Math.max(latest, at), log.droppedAt) }
 }
+
+const isSame = (entry: Entry, { amount, attempt, value }: Event): boolean =>
+  entry.attempt === attempt && entry.amount === amount && entry.value === value
 
 /** @internal */
 export const measure = ({ droppedAt, entries }: Log, windowMillis: number, now: number): Measure => {

@@ -40,7 +40,7 @@ const backend = (
     record: (events) => run("record", events.map(toCount)),
     measure: ({ id, windowMillis }) =>
       Effect.flatMap(
-        run("measure", [{ id, windowMillis, eventsMax: 0, attempt: "", member: "" }]),
+        run("measure", [{ id, windowMillis, eventsMax: 0, member: "" }]),
         ([measure]) => measure === undefined ? failUnavailable("measure", "AnswerUnreadable") : Effect.succeed(measure)
       ),
     forget: ({ id }) =>
@@ -54,15 +54,13 @@ const backend = (
 /** With an empty member nothing is recorded. */
 interface Count extends CounterId {
   readonly eventsMax: number
-  readonly attempt: string
   readonly member: string
 }
 
 const encoder = new TextEncoder()
 
 const toCount = ({ amount, attempt, eventsMax, id, value, windowMillis }: Event): Count => {
-  const head = `${encoder.encode(attempt).length}:${attempt}`
-  return { id, windowMillis, eventsMax, attempt: head, member: `${head}${amount}:${value}` }
+  return { id, windowMillis, eventsMax, member: `${encoder.encode(attempt).length}:${attempt}${amount}:${value}` }
 }
 
 const toMeasures = (
@@ -88,7 +86,7 @@ const makeScript = (now: string) =>
   Redis.script(
     (prefix: string, counts: ReadonlyArray<Count>): ReadonlyArray<string | number> => [
       ...counts.map(({ id }) => prefix + id),
-      ...counts.flatMap(({ attempt, eventsMax, member, windowMillis }) => [windowMillis, eventsMax, attempt, member])
+      ...counts.flatMap(({ eventsMax, member, windowMillis }) => [windowMillis, eventsMax, member])
     ],
     { numberOfKeys: (_, counts) => counts.length, lua: `local now = ${now}\n${lua}` }
   ).withReturnType<unknown>()
@@ -102,13 +100,6 @@ local function live(key)
     else entries[#entries + 1] = { found[i], tonumber(found[i + 1]) } end
   end
   return entries, dropped
-end
-
-local function has(entries, attempt)
-  for _, entry in ipairs(entries) do
-    if string.sub(entry[1], 1, #attempt) == attempt then return true end
-  end
-  return false
 end
 
 local function measure(entries, dropped)
@@ -129,13 +120,11 @@ end
 
 local answers = {}
 for i, key in ipairs(KEYS) do
-  local window, max = tonumber(ARGV[i * 4 - 3]), tonumber(ARGV[i * 4 - 2])
-  local attempt, member = ARGV[i * 4 - 1], ARGV[i * 4]
+  local window, max, member = tonumber(ARGV[i * 3 - 2]), tonumber(ARGV[i * 3 - 1]), ARGV[i * 3]
   redis.call("ZREMRANGEBYSCORE", key, "-inf", now - window)
   local entries, dropped = live(key)
   if member ~= "" then
-    if not has(entries, attempt) then
-      redis.call("ZADD", key, now, member)
+    if redis.call("ZADD", key, "NX", now, member) == 1 then
       entries[#entries + 1] = { member, now }
     end
     while #entries > max do

@@ -95,10 +95,11 @@ const atOf = (entry: string): string => `CAST(${entry} ->> 0 AS bigint)`
 const isLive = (entry: string): string =>
   `${atOf(entry)} > excluded.updated_at - (excluded.expires_at - excluded.updated_at)`
 
-/** What has left the window goes, the attempt comes unless it is there, and of these the newest stay. */
+/** What has left the window goes, the attempt comes unless it is there as it is, and of these the newest stay. */
 const update = ({ array, each, greatest }: Functions): string => {
   const fresh = "excluded.log -> 0"
-  const known = `SELECT 1 FROM ${each("k")} WHERE ${isLive("k.value")} AND k.value ->> 1 = ${fresh} ->> 1`
+  const same = [1, 2, 3].map((field) => `k.value ->> ${field} = ${fresh} ->> ${field}`).join(" AND ")
+  const known = `SELECT 1 FROM ${each("k")} WHERE ${isLive("k.value")} AND ${same}`
   return `(log, dropped_at) = (
   SELECT ${array} FILTER (WHERE n <= excluded.events_max),
     ${greatest}(t.dropped_at, coalesce(max(at) FILTER (WHERE n > excluded.events_max), 0))
