@@ -113,6 +113,8 @@ export const checkout = Saga.make("checkout", { payload: Order }).pipe(
         const request = { transactionId: held.value.id }
         return yield* throughStack("void", request, (gateway) => gateway.void(request)).pipe(
           Saga.onceByLookup({ phase: "void", settle })
+        ).pipe(
+          Saga.onceByLookup({ phase: "void", settle })
         )
       })
   }),
@@ -131,6 +133,8 @@ export const checkout = Saga.make("checkout", { payload: Order }).pipe(
         if (Option.isNone(taken)) return Saga.skip("nothing was captured")
         const request = { transactionId: taken.value.id }
         return yield* throughStack("refund", request, ({ refund }) => refund(request)).pipe(
+          Saga.onceByLookup({ phase: "refund", settle })
+        ).pipe(
           Saga.onceByLookup({ phase: "refund", settle })
         )
       }),
