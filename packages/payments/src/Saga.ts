@@ -15,22 +15,26 @@
  * What it cannot do: keep others from seeing what is not finished, or undo what has no undo. A process that is frozen
  * past its lease may send on waking; there only a gateway that de-duplicates the downstream key protects.
  *
- * | option | default |
- * |---|---|
- * | step: `timeout`, `verifyTimeout`, `undoTimeout` | 5 minutes, 10 seconds, 1 minute |
- * | step: `schedule` | 3 tries, 2 and 4 seconds apart; a retriable step 10, from 1 second doubling up to 1 minute |
- * | step: `undoSchedule`, verification | 3 tries, 2 and 4 seconds apart |
- * | `layer`: `lease`, `awaitAtMost`, `logTimeout` | 30 seconds, 30 seconds, 10 seconds |
- * | `layer`: `payloadLimitBytes`, `resultLimitBytes` | 256 KiB, 256 KiB |
- * | `layer`: `entriesMax` per run, `runsMax` per process | 1000, 10 000 |
- * | `layer`: `retention` of what has ended, `sweepEvery` | 30 days, 5 minutes |
+ * | option | default | bounds |
+ * |---|---|---|
+ * | step: `timeout`, `verifyTimeout`, `undoTimeout` | 5 minutes, 10 seconds, 1 minute | 1 ms to a year |
+ * | step: `schedule` | 3 tries, 2 and 4 seconds apart; a retriable step 10, from 1 second doubling up to 1 minute | 100 tries, a year between two |
+ * | step: `undoSchedule`, verification | 3 tries, 2 and 4 seconds apart | 100 tries, a year between two |
+ * | `layer`: `lease` | 30 seconds | 10 ms to a day |
+ * | `layer`: `awaitAtMost`, `logTimeout` | 30 seconds, 10 seconds | 0 and 1 ms to a day |
+ * | `layer`: `payloadLimitBytes`, `resultLimitBytes` | 256 KiB, 256 KiB | 1 byte to 16 MiB |
+ * | `layer`: `entriesMax` per run, `runsMax` per process | 1000, 10 000 | 1 to 100 000, 1 to 1 000 000 |
+ * | `layer`: `retention` of what has ended, `sweepEvery` | 30 days, 5 minutes | 1 second to 10 years, 10 ms to a year |
+ * | `layerRecover`: `every`, `concurrency` | 10 seconds, 50 | 10 ms to a day, 1 to 1000 |
  *
- * A saga has at most 100 steps; a step, a verification or an undo at most 100 tries, whatever its schedule says.
+ * A saga has 1 to 100 steps. A step that is out of bounds is refused with `SagaInvalid`; a layer dies with
+ * `Resilience.InvalidOption`. Where the other side asks for patience it gets an hour at most.
  *
  * Read `SagaLog` for where sagas are written down, `PaymentGateway` for what steps call.
  *
  * @since 0.1.0
  */
+import * as Cause_ from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
@@ -39,6 +43,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import type { Digest, SecureRandom } from "./internal/effect/crypto.ts"
+import { dayMillis, durationFrom, millisIn, reader, yearMillis } from "./internal/option/option.ts"
 import { Skip } from "./internal/saga/attempt.ts"
 import { CurrentDepartures } from "./internal/saga/departures.ts"
 import * as engine from "./internal/saga/engine.ts"
@@ -153,10 +158,14 @@ export const make = <P>(
  *
  * `run` ends in one of three ways. A success, or a failure that is `Refused`, is the answer. One that is `NotExecuted`
  * is tried again by `schedule`, and then fails the saga. Everything else, a timeout, a defect, a failure that states
- * nothing, leaves a doubt: `verify` finds out, or with `"rerun"` the step runs again under the same key. What stays in
+ * nothing, a gateway call in doubt that is caught, leaves a doubt: `verify` finds out, or with `"rerun"` the step runs again under the same key. What stays in
  * doubt is undone like what happened, with `InDoubt`, or parks the saga (`inDoubt: "park"`).
  *
- * `compensate` may run more than once, under the same key, and after a crash in another process.
+ * `compensate` may run more than once, under the same key, and after a crash in another process: see
+ * {@link onceByLookup}. One that succeeds while a gateway call of it is in doubt has failed; `Idempotency.bestEffort` takes
+ * calls out of that.
+ *
+ * Later steps see a result as its schema keeps it, in this process as in every other.
  *
  * @category steps
  * @since 0.1.0
@@ -244,8 +253,9 @@ export const notSeen: Verdict<never, never> = { _tag: "NotSeen" }
  *
  * **Details**
  *
- * A key that the gateway does not know is believed only after `settle` (5 minutes) without a request: one may still be
- * under way. Until then it is `NotSeen` at a gateway that still de-duplicates the key, and `StillUnknown` elsewhere.
+ * For a step that makes one gateway call: where another phase has been sent too, it is `StillUnknown`, for one of them does
+ * not speak for both. A key that the gateway does not know is believed only after `settle` (5 minutes, 1 ms to a year)
+ * without a request: one may still be under way. Until then it is `NotSeen` at a gateway that still de-duplicates the key, and `StillUnknown` elsewhere.
  *
  * @category steps
  * @since 0.1.0
@@ -261,21 +271,29 @@ export const verifyByLookup = (options: {
   PaymentError,
   PaymentGateway.PaymentGateway | GatewayCallMustBeInsideIdempotent
 > => {
-  const settle = settleOf(options.settle)
-  return Effect.fnUntraced(function*(_ctx: unknown, { age, silence }: Doubt) {
+  const settleMillis = settleOf(options.settle)
+  const verify = Effect.fnUntraced(function*(_ctx: unknown, { age, silence }: Doubt) {
     const gateway = yield* PaymentGateway.PaymentGateway
     const claim = yield* GatewayCallMustBeInsideIdempotent
+    if ((yield* CurrentDepartures)?.hasBeside(options.phase) === true) return PaymentGateway.stillUnknown
     const found = yield* gateway.lookup(yield* claim.downstreamKey(options.phase))
-    if (found._tag !== "NeverHappened" || Duration.isGreaterThanOrEqualTo(silence, settle)) return found
+    if (found._tag !== "NeverHappened" || isSettled(silence, settleMillis)) return found
     const { deduplicates } = gateway.capabilities
     return deduplicates !== false && Duration.isLessThan(age, Duration.fromInputUnsafe(deduplicates))
       ? notSeen
       : PaymentGateway.stillUnknown
   })
+  return settleMillis === undefined ? Object.assign(verify, { [steps.invalid]: settleExpected }) : verify
 }
 
-const settleOf = (settle: Duration.Input | undefined): Duration.Duration =>
-  Duration.fromInputUnsafe(settle ?? "5 minutes")
+/** Undefined when it is out of bounds. */
+const settleOf = (settle: Duration.Input | undefined): number | undefined =>
+  millisIn(settle ?? "5 minutes", 1, yearMillis)
+
+const settleExpected = `settle must be ${durationFrom(1, yearMillis)}`
+
+const isSettled = (silence: Duration.Duration, settleMillis: number | undefined): boolean =>
+  settleMillis !== undefined && Duration.toMillis(silence) >= settleMillis
 
 /**
  * The transaction that a `compensate` has to undo: the step's result, or what the gateway has under its key when the
@@ -318,9 +336,9 @@ export const transactionOf = (
     : Effect.gen(function*() {
       const gateway = yield* PaymentGateway.PaymentGateway
       const found = yield* gateway.lookup(yield* outcome.downstreamKey(options.phase))
-      const isSettled = Duration.isGreaterThanOrEqualTo(outcome.silence, settleOf(options.settle))
       if (found._tag === "Happened") return Option.some(found.result)
-      if (found._tag === "Refused" || (found._tag === "NeverHappened" && isSettled)) return Option.none()
+      const isGone = found._tag === "NeverHappened" && isSettled(outcome.silence, settleOf(options.settle))
+      if (found._tag === "Refused" || isGone) return Option.none()
       return yield* makeError(new GatewayTimeout({}))
     })
 
@@ -367,7 +385,7 @@ export const onceByLookup = (options: {
   E | PaymentError,
   R | PaymentGateway.PaymentGateway | GatewayCallMustBeInsideIdempotent
 > => {
-  const settle = settleOf(options.settle)
+  const settleMillis = settleOf(options.settle)
   return Effect.fnUntraced(function*<E, R>(self: Effect.Effect<PaymentGateway.Transaction, E, R>) {
     const departures = yield* CurrentDepartures
     if (departures === undefined || !departures.mayHaveLeft(options.phase)) return yield* self
@@ -376,7 +394,7 @@ export const onceByLookup = (options: {
     const found = yield* gateway.lookup(yield* claim.downstreamKey(options.phase))
     if (found._tag === "Happened") return found.result
     if (found._tag === "Refused") return yield* Effect.fail(found.error)
-    if (found._tag === "NeverHappened" && departures.silenceMillis() >= Duration.toMillis(settle)) {
+    if (found._tag === "NeverHappened" && isSettled(Duration.millis(departures.silenceMillis()), settleMillis)) {
       departures.forget(options.phase)
     }
     return yield* self
@@ -416,8 +434,8 @@ export interface Options {
   readonly sweepEvery?: Duration.Input | false | undefined
 }
 
-const millis = (input: Duration.Input | undefined, fallback: number): number =>
-  input === undefined ? fallback : Duration.toMillis(Duration.fromInputUnsafe(input))
+const option = reader("Saga.layer")
+const limitMax = 16_777_216
 
 /**
  * Builds {@link Sagas} over a `SagaLog`. Take `Digest` and `SecureRandom` from `NodeCrypto.layer` of
@@ -436,24 +454,44 @@ export const layer = (
 ): Layer.Layer<Sagas, never, SagaLog | Digest.Digest | SecureRandom.SecureRandom> =>
   Layer.effect(
     Sagas,
-    Effect.tap(
-      engine.make({
-        leaseMillis: millis(options?.lease, 30_000),
-        awaitMillis: millis(options?.awaitAtMost, 30_000),
-        logMillis: millis(options?.logTimeout, 10_000),
-        payloadLimitBytes: options?.payloadLimitBytes ?? 262_144,
-        resultLimitBytes: options?.resultLimitBytes ?? 262_144,
-        entriesMax: options?.entriesMax ?? 1000,
-        runsMax: options?.runsMax ?? 10_000
-      }),
-      ({ log }) => {
-        const every = options?.sweepEvery ?? "5 minutes"
-        if (every === false) return Effect.void
-        const olderThanMillis = millis(options?.retention, 30 * 86_400_000)
-        const sweep = Effect.ignore(log.sweep({ olderThanMillis, limit: 1000 }))
-        return Effect.forkScoped(Effect.forever(Effect.delay(sweep, every)))
+    Effect.gen(function*() {
+      const every = options?.sweepEvery ?? "5 minutes"
+      const sweepMillis = every === false ? undefined : yield* option.millis("sweepEvery", every, 10, yearMillis)
+      const retention = options?.retention ?? "30 days"
+      const olderThanMillis = yield* option.millis("retention", retention, 1000, 10 * yearMillis)
+      const made = yield* engine.make({
+        leaseMillis: yield* option.millis("lease", options?.lease ?? "30 seconds", 10, dayMillis),
+        awaitMillis: yield* option.millis("awaitAtMost", options?.awaitAtMost ?? "30 seconds", 0, dayMillis),
+        logMillis: yield* option.millis("logTimeout", options?.logTimeout ?? "10 seconds", 1, dayMillis),
+        payloadLimitBytes: yield* option.integer(
+          "payloadLimitBytes",
+          options?.payloadLimitBytes ?? 262_144,
+          1,
+          limitMax
+        ),
+        resultLimitBytes: yield* option.integer("resultLimitBytes", options?.resultLimitBytes ?? 262_144, 1, limitMax),
+        entriesMax: yield* option.integer("entriesMax", options?.entriesMax ?? 1000, 1, 100_000),
+        runsMax: yield* option.integer("runsMax", options?.runsMax ?? 10_000, 1, 1_000_000)
+      })
+      if (sweepMillis !== undefined) {
+        yield* Effect.forkScoped(Effect.forever(Effect.delay(sweep(made.log, olderThanMillis), sweepMillis)))
       }
-    )
+      return made
+    })
+  )
+
+const sweepLimit = 1000
+const sweepAtMost = "1 minute"
+
+/** All that is old enough, page by page. A log that fails or hangs is asked again the next time. */
+const sweep = (log: SagaLog["Service"], olderThanMillis: number): Effect.Effect<void> =>
+  log.sweep({ olderThanMillis, limit: sweepLimit }).pipe(
+    Effect.timeout(sweepAtMost),
+    Effect.matchCauseEffect({
+      onFailure: () => Effect.void,
+      onSuccess: (dropped) =>
+        dropped < sweepLimit ? Effect.void : Effect.andThen(Effect.yieldNow, sweep(log, olderThanMillis))
+    })
   )
 
 type Untyped = steps.Untyped
@@ -481,7 +519,8 @@ export const execute = <Ctx extends { readonly payload: unknown }, E, R, P exten
   )
 
 /**
- * Begins a saga and lets it go on in the background, in the fibers of the layer. Once it answers, the run is durable.
+ * Begins a saga and lets it go on in the background, in the fibers of the layer. Once it answers, the run is durable,
+ * whoever drives it.
  *
  * @category running
  * @since 0.1.0
@@ -568,7 +607,7 @@ export const list = (filter?: {
  * @since 0.1.0
  */
 export const recover = <const S extends ReadonlyArray<Any>>(
-  sagas: S,
+  sagas: S & steps.Known<S[number]>,
   options?: { readonly limit?: number | undefined }
 ): Effect.Effect<number, SagaError, Services<S[number]> | Sagas> =>
   run((engine, services) =>
@@ -589,27 +628,29 @@ export const recover = <const S extends ReadonlyArray<Any>>(
  * @since 0.1.0
  */
 export const layerRecover = <const S extends ReadonlyArray<Any>>(
-  sagas: S,
+  sagas: S & steps.Known<S[number]>,
   options?: { readonly every?: Duration.Input | undefined; readonly concurrency?: number | undefined }
 ): Layer.Layer<never, never, Services<S[number]> | Sagas> => {
-  const concurrency = Math.min(Math.max(1, options?.concurrency ?? 50), 1000)
-  const pass: Effect.Effect<void, SagaError, Services<S[number]> | Sagas> = Effect.flatMap(
-    Sagas,
-    (engine) => {
+  const pass = (concurrency: number): Effect.Effect<void, SagaError, Services<S[number]> | Sagas> =>
+    Effect.flatMap(Sagas, (engine) => {
       const limit = concurrency - engine.recovering
       if (limit <= 0) return Effect.void
-      return Effect.flatMap(recover(sagas, { limit }), (found) => found < limit ? Effect.void : pass)
-    }
-  )
-  const looked = Effect.catch(
-    pass,
-    ({ reason }) =>
-      Effect.annotateLogs(Effect.logWarning("orphaned sagas could not be looked for"), { reason: reason._tag })
-  )
-  return Layer.effectDiscard(
-    Effect.forkScoped(Effect.andThen(looked, Effect.forever(Effect.delay(looked, options?.every ?? "10 seconds"))))
-  )
+      return Effect.flatMap(recover(sagas, { limit }), (found) => found < limit ? Effect.void : pass(concurrency))
+    })
+  return Layer.effectDiscard(Effect.gen(function*() {
+    const every = yield* recovery.millis("every", options?.every ?? "10 seconds", 10, dayMillis)
+    const concurrency = yield* recovery.integer("concurrency", options?.concurrency ?? 50, 1, 1000)
+    const looked = Effect.catchCause(pass(concurrency), (cause) => {
+      const reason = cause.reasons.find(Cause_.isFailReason)?.error.reason._tag ?? "defect"
+      return Cause_.hasInterruptsOnly(cause)
+        ? Effect.void
+        : Effect.annotateLogs(Effect.logWarning("orphaned sagas could not be looked for"), { reason })
+    })
+    yield* Effect.forkScoped(Effect.andThen(looked, Effect.forever(Effect.delay(looked, every))))
+  }))
 }
+
+const recovery = reader("Saga.layerRecover")
 
 // --- ends
 

@@ -26,6 +26,7 @@ import * as Effect from "effect/Effect"
 import { SqlClient, SqlError } from "./internal/sql/client.ts"
 import type { GatewayCallMustBeInsideIdempotent } from "./internal/stack/claim.ts"
 import { CommitUnknown, NotCommitted, UnitOfWorkError } from "./internal/unitOfWork/errors.ts"
+import type { Sagas } from "./Saga.ts"
 
 export {
   /**
@@ -61,6 +62,7 @@ export class UnitOfWork extends Context.Service<UnitOfWork, {
 type NoGatewayCall<R> = GatewayCallMustBeInsideIdempotent extends R ? {
     readonly "a gateway call inside a unit of work would hold the transaction open while it waits: use a saga": never
   }
+  : Sagas extends R ? { readonly "a saga inside a unit of work would hold the transaction open: run it outside": never }
   : unknown
 
 /**

@@ -1,5 +1,5 @@
 import { Effect, Schema } from "effect"
-import { PaymentError, PaymentGateway, Resilience, Saga } from "effect-payments"
+import { PaymentError, PaymentGateway, Resilience, Saga, UnitOfWork } from "effect-payments"
 
 const Id = Schema.Struct({ id: Schema.String })
 const error = PaymentError.PaymentError
@@ -85,6 +85,19 @@ charge.pipe(Saga.pivot("ship", base), Saga.retriable("ship", later))
 // @refuse this saga already has a step named payload: give the step a name of its own
 charge.pipe(Saga.step("payload", undoable))
 
+// A name is one name: the results are known by it.
+declare const someName: string
+declare const eitherName: "a" | "b"
+declare const numberedName: `s${number}`
+// @refuse a step is known by one name: write it out
+charge.pipe(Saga.step(someName, undoable))
+// @refuse a step is known by one name: write it out
+charge.pipe(Saga.step(eitherName, undoable))
+// @refuse a step is known by one name: write it out
+charge.pipe(Saga.pivot(numberedName, base))
+// @refuse a step is known by one name: write it out
+charge.pipe(Saga.pivot("ship", base), Saga.retriable(eitherName, later))
+
 // One pivot, nothing to undo behind it, nothing retriable before it.
 // @refuse a saga has one pivot: make this step retriable
 charge.pipe(Saga.pivot("ship", base), Saga.pivot("again", base))
@@ -96,6 +109,16 @@ charge.pipe(Saga.pivot("ship", base), Saga.retriable("receipt", later), Saga.ste
 charge.pipe(Saga.retriable("receipt", later))
 // @refuse a retriable step must follow the pivot: put the pivot before it
 charge.pipe(Saga.step("reserve", undoable), Saga.retriable("receipt", later))
+
+// Where nobody knows whether the pivot has passed, no step can be added.
+const someSaga: Saga.Saga<{ readonly payload: string }, never, never> = Saga.make("some", { payload: Schema.String })
+  .pipe(Saga.pivot("ship", base)) as never
+// @refuse a compensatable step cannot follow the pivot: make it retriable
+someSaga.pipe(Saga.step("reserve", undoable))
+// @refuse a saga has one pivot: make this step retriable
+someSaga.pipe(Saga.pivot("again", base))
+// @refuse a retriable step must follow the pivot: put the pivot before it
+someSaga.pipe(Saga.retriable("receipt", later))
 
 // What stands behind the pivot may not fail for good.
 // @refuse a retriable step may not fail for good: handle what is Refused, or pipe the step through Saga.park
@@ -114,6 +137,23 @@ charge.pipe(Saga.step("reserve", { success: Id, error, run: id, compensate: undo
 charge.pipe(Saga.pivot("ship", { success: Id, error, run: id }))
 // @refuse Type '"no"' is not assignable to type
 charge.pipe(Saga.step("reserve", { ...undoable, verify: "no" }))
+
+// A gateway call needs the claim of a step, and has none beside it.
+// @refuse GatewayCallMustBeInsideIdempotent
+run(Effect.andThen(authorize, Saga.execute(checkout, { orderId: "1" }, { id: "1" })))
+// @refuse GatewayCallMustBeInsideIdempotent
+run(Saga.execute(checkout, { orderId: "1" }, { id: "1" }).pipe(Effect.tap(authorize)))
+
+// Recovery needs the services of the steps: of sagas whose types are gone nobody knows them.
+declare const anySagas: ReadonlyArray<Saga.Any>
+// @refuse the services of these sagas are not known: list them with their types
+Saga.layerRecover(anySagas)
+// @refuse the services of these sagas are not known: list them with their types
+Saga.recover([checkout, someSaga as Saga.Any])
+
+// It would hold the transaction open for as long as a checkout takes.
+// @refuse a saga inside a unit of work would hold the transaction open: run it outside
+UnitOfWork.atomic(Saga.execute(checkout, { orderId: "1" }, { id: "1" }))
 
 // What a step fails with states what is known about it, and can be stored.
 // @refuse Property 'disposition' is missing in type 'Stateless' but required in type 'HasDisposition'

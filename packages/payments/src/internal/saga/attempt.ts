@@ -20,6 +20,7 @@ import { ReadOnly } from "../stack/readOnly.ts"
 import { type CompiledStep, triesMax, verifySchedule } from "./compile.ts"
 import type { Undo, UndoOutcome, Verdict } from "./decide.ts"
 import { CurrentDepartures, type Departures, StepClaim } from "./departures.ts"
+import type { Suspended } from "./errors.ts"
 import { read } from "./failure.ts"
 import type { RunId } from "./record.ts"
 import type { AnyContext, Doubt, Outcome, Verdict as TypedVerdict } from "./step.ts"
@@ -38,6 +39,8 @@ export interface Attempt {
   readonly resultLimitBytes: number
   readonly tries: Tries
   readonly departures: Departures
+  /** Fails once the lease cannot be counted on: then nothing may leave. */
+  readonly alive: Effect.Effect<void, Suspended>
 }
 
 /** @internal What is left of a step's schedule, and what its earlier tries leave open. */
@@ -64,13 +67,19 @@ export const makeTries = (
 
 type Step = (now: number, input: unknown) => Pull.Pull<[unknown, Duration.Duration], never, unknown>
 
+const pauseMax = 366 * 24 * 60 * 60 * 1000
+
 const next = (tries: Tries, step: Step): Effect.Effect<number | undefined> =>
   Effect.withFiber((fiber): Effect.Effect<number | undefined> => {
     if (tries.count >= triesMax) return Effect.undefined
-    return Effect.match(step(fiber.getRef(Clock.Clock).currentTimeMillisUnsafe(), undefined), {
-      onFailure: () => undefined,
-      onSuccess: ([, delay]) => Duration.toMillis(delay)
-    })
+    // A schedule is the user's: one that dies has no more tries, and so has one that waits for ever.
+    return Effect.map(
+      Effect.exit(step(fiber.getRef(Clock.Clock).currentTimeMillisUnsafe(), undefined)),
+      (exit) => {
+        const pause = Exit.isSuccess(exit) ? Duration.toMillis(exit.value[1]) : Number.NaN
+        return pause <= pauseMax ? pause : undefined
+      }
+    )
   })
 
 /** @internal The key of a phase of the step, or of its undo. */
@@ -99,19 +108,35 @@ const provide = (self: Effect.Effect<unknown, unknown, unknown>, { departures }:
 
 const late = Symbol()
 
+const stubbornMillis = 30_000
+
 /** An effect that ends without waiting costs no timer. */
-const within = (self: Effect.Effect<unknown, unknown, unknown>, millis: number) =>
-  Effect.suspend(() => {
+const within = (self: Effect.Effect<unknown, unknown, unknown>, millis: number, { id, step }: Attempt) =>
+  Effect.withFiber((fiber) => {
+    const fork = Effect.runForkWith(fiber.context as Context.Context<unknown>)
     let child: Fiber.Fiber<unknown, unknown> | undefined
     return Effect.onExitPrimitive(
-      Effect.withFiber((fiber) => {
-        child = Effect.runForkWith(fiber.context as Context.Context<unknown>)(self)
+      Effect.suspend(() => {
+        child = fork(self)
         return child.pollUnsafe() ?? Effect.timeoutOrElse(Fiber.join(child), {
           duration: Duration.millis(millis),
           orElse: () => Effect.succeed(late)
         })
       }),
-      () => child === undefined || child.pollUnsafe() !== undefined ? undefined : Fiber.interrupt(child)
+      () => {
+        if (child === undefined || child.pollUnsafe() !== undefined) return undefined
+        child.interruptUnsafe()
+        if (child.pollUnsafe() !== undefined) return undefined
+        // It may still send: it is waited for, and not in silence.
+        const told = fork(Effect.delay(
+          Effect.annotateLogs(
+            Effect.logError("a step of a saga is over its time and does not let itself be interrupted"),
+            { saga: id.saga, id: id.id, step: step.name }
+          ),
+          Duration.millis(stubbornMillis)
+        ))
+        return Effect.map(Fiber.await(child), () => told.interruptUnsafe())
+      }
     )
   })
 
@@ -127,15 +152,18 @@ export type RunEnd =
   | { readonly _tag: "Unknown"; readonly detail: string; readonly isVerifiable: boolean }
   | { readonly _tag: "Refuses"; readonly reason: string }
 
+// However much patience the other side asks for.
+const retryAfterMax = 60 * 60 * 1000
+
 /** @internal Runs the step until it has an answer, is in doubt, or has no try left. */
 export const runStep = Effect.fnUntraced(
-  function*(attempt: Attempt): Effect.fn.Return<RunEnd, never, unknown> {
+  function*(attempt: Attempt): Effect.fn.Return<RunEnd, Suspended, unknown> {
     const { step, tries } = attempt
     let end = yield* runOnce(attempt)
     while (end.isRetriable) {
       const pause = yield* tries.pause
       if (pause === undefined) break
-      yield* Effect.sleep(Duration.millis(Math.max(pause, end.retryAfterMillis)))
+      yield* Effect.sleep(Duration.millis(Math.max(pause, Math.min(end.retryAfterMillis, retryAfterMax))))
       end = yield* runOnce(attempt)
     }
     // What was not executed now does not take back an earlier try of which nobody knows.
@@ -151,11 +179,14 @@ interface Once {
   readonly retryAfterMillis: number
 }
 
-const runOnce = Effect.fnUntraced(function*(attempt: Attempt): Effect.fn.Return<Once, never, unknown> {
-  const { ctx, step, tries } = attempt
+const runOnce = Effect.fnUntraced(function*(attempt: Attempt): Effect.fn.Return<Once, Suspended, unknown> {
+  const { alive, ctx, step, tries } = attempt
+  yield* alive
   tries.count++
   const claim = claimOf(attempt, "run")
-  const exit = yield* Effect.exit(within(provide(call(() => step.step.run(ctx)), attempt, claim), step.timeoutMillis))
+  const exit = yield* Effect.exit(
+    within(provide(call(() => step.step.run(ctx)), attempt, claim), step.timeoutMillis, attempt)
+  )
   const end = ended(attempt, claim, exit)
   if (end.end._tag === "Unknown") tries.isDoubtful = true
   tries.endedAt = yield* monotonic
@@ -173,7 +204,10 @@ const ended = (attempt: Attempt, claim: StepClaim, exit: Exit.Exit<unknown, unkn
     retryAfterMillis: 0
   })
   const final = (end: RunEnd): Once => ({ end, isRetriable: false, retryAfterMillis: 0 })
-  if (Exit.isSuccess(exit)) return exit.value === late ? unknown("timeout") : final(stored(attempt, exit.value))
+  if (Exit.isSuccess(exit)) {
+    if (exit.value === late) return unknown("timeout")
+    return claim.isUncertain ? unknown(callInDoubt) : final(stored(attempt, exit.value))
+  }
   const detail = kindOf(exit.cause)
   const reading = read(exit.cause)
   if (reading._tag === "Park") return final({ _tag: "Refuses", reason: reading.reason })
@@ -187,12 +221,21 @@ const ended = (attempt: Attempt, claim: StepClaim, exit: Exit.Exit<unknown, unkn
   }
 }
 
-/** It happened, and its result cannot be kept: looking it up gives the same. */
+/** What a step makes of a call in doubt, a success too, does not end the doubt. */
+const callInDoubt = "a call in doubt"
+
+/**
+ * What later steps see is what comes out of the log, here and in every process. Where it cannot be kept it has happened
+ * all the same, and looking it up gives nothing better.
+ */
 const stored = ({ resultLimitBytes, step }: Attempt, value: unknown): RunEnd => {
   const result = step.success.store(value, resultLimitBytes)
-  return Result.isSuccess(result)
-    ? { _tag: "Succeeded", result: result.success, value }
-    : { _tag: "Unknown", detail: `the result is ${result.failure}`, isVerifiable: false }
+  const unknown = (what: string): RunEnd => ({ _tag: "Unknown", detail: `the result ${what}`, isVerifiable: false })
+  if (Result.isFailure(result)) return unknown(`is ${result.failure}`)
+  const kept = step.success.restore(result.success)
+  return Result.isSuccess(kept)
+    ? { _tag: "Succeeded", result: result.success, value: kept.success }
+    : unknown("cannot be read back")
 }
 
 const storedError = ({ resultLimitBytes, step }: Attempt, error: unknown): string | undefined => {
@@ -213,17 +256,18 @@ const stillUnknown: Finding = { verdict: { _tag: "StillUnknown" }, value: undefi
 
 /** @internal */
 export const verifyStep = Effect.fnUntraced(
-  function*(attempt: Attempt, cause: string): Effect.fn.Return<Finding, never, unknown> {
+  function*(attempt: Attempt, cause: string): Effect.fn.Return<Finding, Suspended, unknown> {
     const { verify } = attempt.step.step
     if (verify === "rerun") return stillUnknown
     const tries = yield* makeTries(verifySchedule, false, 0)
     for (;;) {
+      yield* attempt.alive
       tries.count++
       const doubt = doubtOf(attempt, cause)
       const asked = provide(call(() => verify(attempt.ctx, doubt)), attempt, claimOf(attempt, "run"))
-      const exit = yield* Effect.exit(within(asked, attempt.step.verifyMillis))
+      const exit = yield* Effect.exit(within(asked, attempt.step.verifyMillis, attempt))
       const finding = Exit.isSuccess(exit) && exit.value !== late
-        ? findingOf(attempt, exit.value as TypedVerdict<unknown, unknown>)
+        ? findingOf(attempt, exit.value as TypedVerdict<unknown, unknown> | null | undefined)
         : stillUnknown
       if (finding.verdict._tag !== "StillUnknown") return finding
       const pause = yield* tries.pause
@@ -239,8 +283,9 @@ const doubtOf = (attempt: Attempt, cause: string): Doubt => ({
   silence: Duration.millis(attempt.silenceMillis())
 })
 
-const findingOf = (attempt: Attempt, verdict: TypedVerdict<unknown, unknown>): Finding => {
-  switch (verdict._tag) {
+// Whatever a verification answers that is no verdict says nothing.
+const findingOf = (attempt: Attempt, verdict: TypedVerdict<unknown, unknown> | null | undefined): Finding => {
+  switch (verdict?._tag) {
     case "Happened": {
       const end = stored(attempt, verdict.result)
       return end._tag === "Succeeded"
@@ -254,8 +299,11 @@ const findingOf = (attempt: Attempt, verdict: TypedVerdict<unknown, unknown>): F
         value: undefined
       }
     }
-    default:
+    case "NeverHappened":
+    case "NotSeen":
       return { verdict: { _tag: verdict._tag }, value: undefined }
+    default:
+      return stillUnknown
   }
 }
 
@@ -272,20 +320,22 @@ export class Skip {
 
 /** @internal Tries the undo until it is done, is refused, or has no try left. Exactly one outcome comes of it. */
 export const undoStep = Effect.fnUntraced(
-  function*(attempt: Attempt, outcome: UndoOutcome, result: unknown): Effect.fn.Return<Undo, never, unknown> {
-    const { ctx, step, tries } = attempt
+  function*(attempt: Attempt, outcome: UndoOutcome, result: unknown): Effect.fn.Return<Undo, Suspended, unknown> {
+    const { alive, ctx, step, tries } = attempt
     for (;;) {
+      yield* alive
       tries.count++
       const told = toldOf(attempt, outcome, result)
-      const undone = provide(call(() => step.step.compensate(told, ctx)), attempt, claimOf(attempt, "undo"))
-      const exit = yield* Effect.exit(within(undone, step.undoMillis))
+      const claim = claimOf(attempt, "undo")
+      const undone = provide(call(() => step.step.compensate(told, ctx)), attempt, claim)
+      const exit = yield* Effect.exit(within(undone, step.undoMillis, attempt))
       tries.endedAt = yield* monotonic
-      if (Exit.isSuccess(exit) && exit.value !== late) {
+      if (Exit.isSuccess(exit) && exit.value !== late && !claim.isUncertain) {
         return exit.value instanceof Skip
           ? { _tag: "Skipped", by: "compensation", reason: exit.value.reason }
           : { _tag: "Undone" }
       }
-      const detail = Exit.isSuccess(exit) ? "timeout" : kindOf(exit.cause)
+      const detail = Exit.isFailure(exit) ? kindOf(exit.cause) : exit.value === late ? "timeout" : callInDoubt
       // A final no stays one under the same key.
       const isFinal = Exit.isFailure(exit) && read(exit.cause)._tag === "Refused"
       const pause = isFinal ? undefined : yield* tries.pause

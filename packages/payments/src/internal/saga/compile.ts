@@ -13,7 +13,7 @@ import { type Codec, codecOf } from "../stack/canonical.ts"
 import type { Shape, StepShape } from "./decide.ts"
 import { SagaError, SagaInvalid } from "./errors.ts"
 import { type Event, Name } from "./record.ts"
-import type { AnyStep, Untyped } from "./step.ts"
+import { type AnyStep, invalid, type Untyped } from "./step.ts"
 
 /** @internal */
 export interface CompiledStep extends StepShape {
@@ -103,6 +103,8 @@ const faultOf = ({ name, steps }: Untyped): string | undefined => {
     index === pivot || (pivot === -1 || index < pivot ? kind === "compensatable" : kind === "retriable")
   )
   if (!isOrdered) return "its steps are not in order: compensatable, then one pivot, then retriable"
+  const wrong = steps.flatMap(({ verify }) => invalid in Object(verify) ? [String(Object(verify)[invalid])] : [])[0]
+  if (wrong !== undefined) return wrong
   const millis = steps.flatMap((step) => [step.timeout, step.verifyTimeout, step.undoTimeout])
   return millis.every((input) => input === undefined || millisOf(input, 1) !== undefined)
     ? undefined

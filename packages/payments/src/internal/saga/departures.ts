@@ -18,6 +18,7 @@ export class Departures {
   private inherited: boolean
   private readonly sent: Set<string>
   private readonly absent = new Set<string>()
+  private readonly decisive = new Set<string>()
   /** How long ago something of it can have left at the earliest, and at the latest. */
   readonly ageMillis: () => number
   readonly silenceMillis: () => number
@@ -40,6 +41,15 @@ export class Departures {
     return this.inherited || sent.length > keptMax || sent.some(({ length }) => length > phaseLengthMax)
       ? undefined
       : sent
+  }
+
+  /** Whether calls of another phase decide the end too: then one phase does not speak for all. */
+  hasBeside(phase: string): boolean {
+    return this.decisive.size > (this.decisive.has(phase) ? 1 : 0)
+  }
+
+  noteDecisive(phase: string): void {
+    this.decisive.add(phase)
   }
 
   note(phase: string): void {
@@ -80,11 +90,14 @@ export class StepClaim extends OperationClaim {
   }
 
   override depart(departure: Departure): Effect.Effect<string> {
-    return Effect.suspend(() =>
-      this.before.mayHaveLeft(departure.phase) && !(this.ageMillis() < departure.deduplicatesMillis)
-        ? Effect.die(new NotSentAgain(departure.phase))
-        : super.depart(departure)
-    )
+    return Effect.suspend(() => {
+      const { deduplicatesMillis, isBestEffort, phase } = departure
+      if (this.before.mayHaveLeft(phase) && !(this.ageMillis() < deduplicatesMillis)) {
+        return Effect.die(new NotSentAgain(phase))
+      }
+      if (isBestEffort !== true) this.before.noteDecisive(phase)
+      return super.depart(departure)
+    })
   }
 
   override arrive(phase: string, isCertain: boolean | undefined): void {

@@ -3,12 +3,14 @@
  *
  * @internal
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Hex from "effect/encoding/Hex"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
 import * as Random from "effect/Random"
@@ -44,6 +46,7 @@ import {
   isUnfinished,
   Name,
   type Opening,
+  type Ownership,
   type RunId,
   runId,
   type State
@@ -173,11 +176,12 @@ export class Engine {
         leaseMillis: this.options.leaseMillis,
         limit
       }))
+      let adopted = 0
       for (const history of histories) {
         const compiled = all.get(history.run.saga)
-        if (compiled !== undefined) yield* this.adopt(compiled, history, sentAt, services)
+        if (compiled !== undefined && (yield* this.adopt(compiled, history, sentAt, services))) adopted++
       }
-      return histories.length
+      return adopted
     })
   }
 
@@ -248,8 +252,8 @@ export class Engine {
       want,
       (entry) =>
         Effect.flatMap(
-          Deferred.await(entry.running),
-          () => entry.isRunning ? Effect.void : Effect.asVoid(Deferred.await(entry.end))
+          Deferred.await(entry.known),
+          () => entry.isKnown ? Effect.void : Effect.asVoid(Deferred.await(entry.end))
         )
     )
   }
@@ -261,18 +265,14 @@ export class Engine {
         const { runsMax } = this.options
         return this.live.size < runsMax ? use(this.lead(want)) : fail(new TooManyRuns({ runsMax }))
       }
-      const isOther = want.opening !== undefined && entry.fingerprint !== undefined &&
-        entry.fingerprint !== want.opening.fingerprint
-      if (!isOther && !want.reopen) {
+      const again = () => this.withEntry(want, use)
+      if (entry.isStopping || want.reopen) return Effect.flatMap(Effect.exit(Deferred.await(entry.end)), again)
+      if (want.opening === undefined || entry.fingerprint === want.opening.fingerprint) {
         entry.isDetached ||= want.isDetached
         return use(entry)
       }
-      // Which of two payloads is the other one, the answer to the claim tells.
-      if (isOther && entry.isRunning) return fail(new IdConflict({}))
-      return Effect.flatMap(
-        isOther ? Deferred.await(entry.running) : Effect.exit(Deferred.await(entry.end)),
-        () => this.withEntry(want, use)
-      )
+      // What the run is about, the answer to the claim tells.
+      return entry.isKnown ? fail(new IdConflict({})) : Effect.flatMap(Deferred.await(entry.known), again)
     })
   }
 
@@ -283,7 +283,7 @@ export class Engine {
       return Effect.onExitPrimitive(Deferred.await(entry.end), () => {
         entry.waiting--
         if (entry.isSettled || entry.waiting > 0 || entry.isDetached || want.isDetached) return undefined
-        entry.fiber?.interruptUnsafe()
+        entry.stop()
         return Effect.asVoid(Effect.exit(Deferred.await(entry.end)))
       })
     })
@@ -313,7 +313,8 @@ export class Engine {
     fiber.addObserver((exit) => {
       this.shared.leases.drop(entry)
       if (this.live.get(entry.id.key) === entry) this.live.delete(entry.id.key)
-      entry.settle(exit)
+      const isStopped = Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
+      entry.settle(isStopped ? Exit.fail(stopped) : exit)
     })
     Fiber.runIn(fiber, this.scope)
     if (entry.isLost) fiber.interruptUnsafe()
@@ -341,6 +342,7 @@ export class Engine {
           return this.take(entry, want.compiled, history, sentAt, reopen)
         }
         if (!isUnfinished(run.state)) return this.ended(want.compiled, history)
+        entry.know(run.fingerprint)
         return this.poll(run.leaseUntil - history.now, until, () => this.claim(entry, want, until))
       }
     )
@@ -395,11 +397,11 @@ export class Engine {
 
   // --- what is ours
 
-  private adopt(compiled: Compiled, history: History, sentAt: number, services: Services): Effect.Effect<void> {
+  private adopt(compiled: Compiled, history: History, sentAt: number, services: Services): Effect.Effect<boolean> {
     const { run } = history
     const id = runId(run.saga, run.id)
     // Someone here asks for it already.
-    if (this.live.has(id.key)) return Effect.ignore(this.log.release(run))
+    if (this.live.has(id.key)) return Effect.as(this.giveBack(run), false)
     return Effect.sync(() => {
       const entry = this.makeEntry(id, run.owner, run.fingerprint)
       entry.isDetached = true
@@ -408,6 +410,7 @@ export class Engine {
       entry.fiber?.addObserver(() => {
         this.recovering--
       })
+      return true
     })
   }
 
@@ -421,7 +424,7 @@ export class Engine {
     const { run } = history
     entry.epoch = run.epoch
     this.shared.leases.hold(entry, sentAt - Math.max(0, entry.leaseMillis - (run.leaseUntil - history.now)))
-    entry.begin()
+    entry.know(run.fingerprint)
     const drive = Effect.gen({ self: this }, function*() {
       const ready = yield* this.ready(entry, compiled, history, reopen)
       if (ready._tag === "Parked") return ready
@@ -492,16 +495,21 @@ export class Engine {
   }
 
   private suspend(entry: RunEntry, reason: Suspended): Answer<never> {
-    return Effect.andThen(this.release(entry), fail(reason))
+    const told = reason.by === "Interrupted" && reason.detail === "" ? Effect.void : Effect.annotateLogs(
+      Effect.logWarning("a saga is suspended"),
+      { saga: entry.id.saga, id: entry.id.id, by: reason.by, detail: reason.detail }
+    )
+    return Effect.andThen(Effect.andThen(this.release(entry), told), fail(reason))
   }
 
   /** Any owner may go on at once. One that is not told waits for the lease. */
   private release(entry: RunEntry): Effect.Effect<void> {
     this.shared.leases.drop(entry)
-    return Effect.ignore(bounded(
-      this.log.release({ ...entry.id, owner: entry.owner, epoch: entry.epoch }),
-      releaseMillis
-    ))
+    return this.giveBack({ ...entry.id, owner: entry.owner, epoch: entry.epoch })
+  }
+
+  private giveBack(run: Ownership): Effect.Effect<void> {
+    return Effect.ignore(bounded(this.log.release(run), releaseMillis))
   }
 
   /** A log in another process may hang: it is waited for one lease. */
@@ -520,6 +528,8 @@ const encoder = new TextEncoder()
 const isName = Schema.is(Name)
 
 const fail = (reason: Reason): Effect.Effect<never, SagaError> => Effect.fail(new SagaError({ reason }))
+
+const stopped = new SagaError({ reason: new Suspended({ by: "Interrupted", detail: "" }) })
 
 const eventsOf = ({ entries }: History): ReadonlyArray<Event> => entries.flatMap(({ events }) => events)
 

@@ -18,8 +18,8 @@ export type End = Exit.Exit<Execution<unknown, unknown>, SagaError>
 export class RunEntry implements Held {
   readonly id: RunId
   readonly owner: string
-  /** Undefined where nobody said what the run is about: it was found in the log. */
-  readonly fingerprint: string | undefined
+  /** What the run is about, as far as it is known here. */
+  fingerprint: string | undefined
   readonly leaseMillis: number
   epoch = 0
   confirmedAt = 0
@@ -27,14 +27,16 @@ export class RunEntry implements Held {
   isRenewing = false
   isLost = false
   isDenied = false
-  /** It is ours: the log says so. */
-  isRunning = false
+  /** The log has it, with this fingerprint. */
+  isKnown = false
+  /** It is being suspended: whoever comes now waits for that, and begins anew. */
+  isStopping = false
   /** It goes on also when nobody waits for it. */
   isDetached = false
   waiting = 0
   fiber: Fiber.Fiber<unknown, unknown> | undefined = undefined
   isSettled = false
-  readonly running = Deferred.makeUnsafe<void>()
+  readonly known = Deferred.makeUnsafe<void>()
   readonly end = Deferred.makeUnsafe<Execution<unknown, unknown>, SagaError>()
 
   constructor(id: RunId, owner: string, fingerprint: string | undefined, leaseMillis: number) {
@@ -44,21 +46,27 @@ export class RunEntry implements Held {
     this.leaseMillis = leaseMillis
   }
 
-  begin(): void {
-    this.isRunning = true
-    Deferred.doneUnsafe(this.running, Exit.void)
+  know(fingerprint: string): void {
+    this.fingerprint = fingerprint
+    this.isKnown = true
+    Deferred.doneUnsafe(this.known, Exit.void)
+  }
+
+  stop(): void {
+    this.isStopping = true
+    this.fiber?.interruptUnsafe()
   }
 
   settle(end: End): void {
     if (this.isSettled) return
     this.isSettled = true
     Deferred.doneUnsafe(this.end, end)
-    Deferred.doneUnsafe(this.running, Exit.void)
+    Deferred.doneUnsafe(this.known, Exit.void)
   }
 
   lose(): void {
     if (this.isLost) return
     this.isLost = true
-    this.fiber?.interruptUnsafe()
+    this.stop()
   }
 }

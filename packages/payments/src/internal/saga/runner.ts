@@ -15,6 +15,7 @@ import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import type { SagaLog } from "../../SagaLog.ts"
 import type { Digest } from "../effect/crypto.ts"
+import { kindOf } from "../stack/kind.ts"
 import type { Leases } from "../stack/leases.ts"
 import { type Attempt, makeTries, runStep, type Tries, undoStep, verifyStep } from "./attempt.ts"
 import { bounded } from "./bounded.ts"
@@ -215,7 +216,10 @@ export class Runner {
     const [reason] = exit.cause.reasons
     this.suspended ??= reason?._tag === "Fail"
       ? reason.error
-      : new Suspended({ by: this.entry.isLost ? "LeaseLost" : "Interrupted", detail: "" })
+      : new Suspended({
+        by: this.entry.isLost ? "LeaseLost" : "Interrupted",
+        detail: reason?._tag === "Die" ? kindOf(exit.cause) : ""
+      })
   }
 
   // --- one step
@@ -306,10 +310,15 @@ export class Runner {
         silenceMillis,
         resultLimitBytes: this.shared.resultLimitBytes,
         tries,
-        departures
+        departures,
+        alive: this.alive
       }
     })
   }
+
+  private readonly alive: Effect.Effect<void, Suspended> = Effect.suspend(() =>
+    this.shared.leases.isLive(this.entry) ? Effect.void : Effect.fail(new Suspended({ by: "LeaseLost", detail: "" }))
+  )
 
   // --- the log
 

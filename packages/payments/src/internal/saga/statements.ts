@@ -65,12 +65,13 @@ export const make = (name: string, dialect: Dialect) => {
         )
       } WHERE t.key = :key AND ${isFree} RETURNING ${columns.join(", ")}, updated_at AS now`
     ),
-    orphans: build(`UPDATE ${table} AS t SET ${taken} WHERE t.key IN (
+    // As an array it is selected once: a subquery of Postgres may be run again, and lock more than the limit.
+    orphans: build(`UPDATE ${table} AS t SET ${taken} WHERE t.key ${dialect.name === "pg" ? "= ANY (ARRAY" : "IN "}(
   SELECT t.key FROM ${table} AS t WHERE ${unfinished} AND t.lease_until <= NOW AND t.saga IN (${
       values(dialect, "sagas")
     })
   ORDER BY t.lease_until LIMIT :limit${dialect.name === "pg" ? " FOR UPDATE SKIP LOCKED" : ""}
-) RETURNING ${columns.join(", ")}, updated_at AS now`),
+)${dialect.name === "pg" ? ")" : ""} RETURNING ${columns.join(", ")}, updated_at AS now`),
     renew: build(renew(table, dialect)),
     release: build(`UPDATE ${table} AS t SET lease_until = 0 WHERE t.key = :key AND ${owned} RETURNING key`),
     cancel: build(`UPDATE ${table} AS t SET cancel_requested = 1

@@ -135,6 +135,9 @@ export interface AnyStep {
   readonly closes: ReadonlyArray<string> | undefined
 }
 
+/** @internal What is wrong with the options that a verification was made with. */
+export const invalid = Symbol.for("effect-payments/Saga/invalid")
+
 /** @internal */
 const TypeId = "~effect-payments/Saga"
 
@@ -168,6 +171,10 @@ export interface Any {
   readonly [TypeId]: unknown
   readonly name: string
 }
+
+/** @internal The services of a saga whose types are gone are not known. */
+export type Known<S> = [S extends Saga<infer _Ctx, infer _E, infer _R, infer _P> ? never : S] extends [never] ? unknown
+  : { readonly "the services of these sagas are not known: list them with their types": never }
 
 /** @internal */
 export interface Untyped extends Any {
@@ -208,21 +215,29 @@ export type Extend<Ctx, Name extends string, A> = {
 }
 
 /** @internal */
-export type Fresh<Name extends string, Ctx> = Name extends keyof Ctx ? {
-    readonly [K in `this saga already has a step named ${Name}: give the step a name of its own`]: never
-  }
+export type Fresh<Name extends string, Ctx> = IsOneName<Name> extends false
+  ? { readonly "a step is known by one name: write it out": never }
+  : Name extends keyof Ctx ? {
+      readonly [K in `this saga already has a step named ${Name}: give the step a name of its own`]: never
+    }
   : unknown
 
+// Of anything but a literal a record needs no member.
+type IsOneName<Name extends string> = Record<never, never> extends { readonly [K in Name]: unknown } ? false
+  : IsOne<Name, Name>
+
+type IsOne<T, All> = T extends unknown ? [All] extends [T] ? true : false : never
+
 /** @internal */
-export type BeforePivot<P> = P extends "compensatable" ? unknown
+export type BeforePivot<P> = [P] extends ["compensatable"] ? unknown
   : { readonly "a compensatable step cannot follow the pivot: make it retriable": never }
 
 /** @internal */
-export type OnePivot<P> = P extends "compensatable" ? unknown
+export type OnePivot<P> = [P] extends ["compensatable"] ? unknown
   : { readonly "a saga has one pivot: make this step retriable": never }
 
 /** @internal */
-export type AfterPivot<P> = P extends "retriable" ? unknown
+export type AfterPivot<P> = [P] extends ["retriable"] ? unknown
   : { readonly "a retriable step must follow the pivot: put the pivot before it": never }
 
 /** @internal */
