@@ -42,11 +42,19 @@ class MapPersistence extends BasePersistenceLayer {
   }
 }
 
+type Config = ConstructorParameters<typeof IdempotencyConfig>[0]
+
+// What it asks of the context of a Lambda. Without one it writes a warning for each first call, which would be timed.
+const lambdaContext = { getRemainingTimeInMillis: () => 30_000 } as NonNullable<Config["lambdaContext"]>
+
+// What is made idempotent is asynchronous on both sides: Powertools takes nothing else.
+const operation = async () => answer
+
 // Each gets a store of its own: the persistence layer keeps the configuration of the first that uses it.
-export const powertools = (config: ConstructorParameters<typeof IdempotencyConfig>[0]) =>
-  makeIdempotent(async (_event: { readonly key: string; readonly payload: typeof charge }) => answer, {
+export const powertools = (config: Config) =>
+  makeIdempotent((_event: { readonly key: string; readonly payload: typeof charge }) => operation(), {
     persistenceStore: new MapPersistence(),
-    config: new IdempotencyConfig(config)
+    config: new IdempotencyConfig({ ...config, lambdaContext })
   })
 
 const options = {
@@ -63,7 +71,7 @@ const options = {
   error: PaymentError.PaymentError
 }
 
-export const effect = Effect.sync(() => answer)
+export const effect = Effect.promise(operation)
 
 // Keys are decoded where requests come in.
 export const ours = (key: string) => Idempotency.idempotent(effect, { ...options, key: key as Idempotency.Key })

@@ -42,6 +42,15 @@ const layer = Layer.mergeAll(
 
 type Services = Layer.Success<typeof layer>
 
+// A schema made in a function would be compiled for each call.
+const options = {
+  scope: Idempotency.Scope.make({ tenant: "acme", operation: "charge", version: 1 }),
+  payload: { order: "A", cents: 500 },
+  payloadSchema: Schema.Struct({ order: Schema.String, cents: Schema.Number }),
+  success: Schema.Number,
+  error: PaymentError.PaymentError
+}
+
 const stages = Effect.map(Resilience.makeBulkhead({ limit: 100 }), (places) => {
   const timeout = Resilience.timeout("1 second")
   const bulkhead = Resilience.bulkhead(places)
@@ -50,15 +59,7 @@ const stages = Effect.map(Resilience.makeBulkhead({ limit: 100 }), (places) => {
   const circuitBreaker = Resilience.circuitBreaker({ name: "gateway" })
   const logExecution = Observe.logExecution({ name: "charge", args: { cents: 500 } })
   const timer = Observe.timer("charge_duration")
-  const key = (text: string) =>
-    Idempotency.idempotent({
-      scope: Idempotency.Scope.make({ tenant: "acme", operation: "charge", version: 1 }),
-      key: Idempotency.Key.make(text),
-      payload: { order: "A", cents: 500 },
-      payloadSchema: Schema.Struct({ order: Schema.String, cents: Schema.Number }),
-      success: Schema.Number,
-      error: PaymentError.PaymentError
-    })
+  const key = (text: string) => Idempotency.idempotent({ ...options, key: Idempotency.Key.make(text) })
   const four = (operation: Operation) => operation.pipe(timeout, bulkhead, retry, circuitBreaker, Idempotency.readOnly)
   let last = 0
   const charge = instant.pipe(timeout, bulkhead, rateLimit, retry, circuitBreaker)
