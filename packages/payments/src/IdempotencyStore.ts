@@ -38,6 +38,27 @@ import type { Migrator, SqlClient, SqlError } from "./internal/sql/client.ts"
  * The store did not answer, or answered with a failure. `operation` is the operation of the port, `detail` a short word
  * on the cause that holds no data of the record.
  *
+ * **Details**
+ *
+ * Of the stores here `operation` is also `start` (an option is out of its bounds), `commit` or `transact`. `detail` is the
+ * kind of the database's error (`ConnectionError`, `LockTimeoutError`, …), `Full` of the memory store, `QueueFull` or
+ * `QueueClosed` of the writes that wait, `Contended` of a claim whose row changed under it again and again,
+ * `RowUnreadable` of a row that is none of ours, `InsideTransaction` or `TransactionTooLong`. Nothing is known about a
+ * write whose answer is this one: send it again.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { IdempotencyStore } from "effect-payments"
+ *
+ * const program = Effect.flatMap(IdempotencyStore.IdempotencyStore, (store) => store.list({ limit: 5000 }))
+ *
+ * const error = await Effect.runPromise(Effect.flip(Effect.provide(program, IdempotencyStore.layerStoreMemory())))
+ * error.operation // => "list"
+ * error.detail // => "limit must be a whole number from 1 to 1000"
+ * ```
+ *
  * @category errors
  * @since 0.1.0
  */
@@ -51,31 +72,149 @@ export const StoreUnavailable = unavailable.StoreUnavailable
  */
 export type StoreUnavailable = unavailable.StoreUnavailable
 
-/** @category models @since 0.1.0 */
+/**
+ * Which record: scope and key, and both as one text in `id`, each part with its length before it so that no two
+ * pairs are alike. `id` is what a store keeps records under; it is less than 800 printable ASCII characters.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type RecordId = record.RecordId
-/** @category models @since 0.1.0 */
+
+/**
+ * One idempotent operation as it is stored. All times are milliseconds on the store's clock.
+ *
+ * - `state`, and under which `fingerprint` of the payload.
+ * - `owner` and `fence`: who may write it. The fence grows with every change of owner and never starts over.
+ * - `attempt`: how often it was granted. `unresolved`: the ends that nobody could resolve, which park it.
+ * - `leaseUntil`: how long the owner holds it; 0 when nobody does.
+ * - `unknownSince`: when the last request can have left, from which `settle` counts.
+ * - `result`: the encoded answer of a `Succeeded` or `Refused` one, as text.
+ * - `createdAt`, `updatedAt`, and `expiresAt`, counted from completion or release; undefined means never.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type Record = record.Record
-/** @category models @since 0.1.0 */
+
+/**
+ * The state of a record.
+ *
+ * | state | means | expires |
+ * |---|---|---|
+ * | `Claimed` | the owner runs the operation, until `leaseUntil` | never |
+ * | `Resolving` | a later owner looks up what became of it | never |
+ * | `Succeeded`, `Refused` | answered for good; the answer is replayed | after the TTL |
+ * | `Vacant` | surely not executed; free, with its fingerprint and fence | after the TTL |
+ * | `Indeterminate` | may have happened, and nobody works on it | never |
+ * | `Parked` | unresolved too often; waits for an operator | never |
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type State = typeof record.State.Type
-/** @category requests @since 0.1.0 */
+
+/**
+ * A claim.
+ *
+ * - `owner`: new for each attempt, so that a claim whose reply was lost recognises itself when it is sent again.
+ * - `canResolve`: whether an unresolved record may be taken over; otherwise it is answered as it is.
+ * - `attemptsMax`: as many unresolved ends park the record.
+ *
+ * @category requests
+ * @since 0.1.0
+ */
 export type ClaimRequest = record.ClaimRequest
-/** @category requests @since 0.1.0 */
+
+/**
+ * The record as it stands after the claim, whoever owns it, and the time of the store. It is the caller's when `owner` is
+ * its own and the state `Claimed` or `Resolving`.
+ *
+ * @category requests
+ * @since 0.1.0
+ */
 export type ClaimReply = record.ClaimReply
-/** @category requests @since 0.1.0 */
+
+/**
+ * The end of a claim, under its owner and fence: `Succeeded` or `Refused` with a result that is kept for `ttlMillis`, or
+ * `Indeterminate`. Of the last, `ran` is false when only a look-up ran (`unknownSince` stays), and `counted` is false
+ * when it does not count towards `attemptsMax`.
+ *
+ * @category requests
+ * @since 0.1.0
+ */
 export type CompleteRequest = record.CompleteRequest
-/** @category requests @since 0.1.0 */
+
+/**
+ * Frees a slot under its owner and fence. Fingerprint and fence stay for `ttlMillis`.
+ *
+ * @category requests
+ * @since 0.1.0
+ */
 export type ReleaseRequest = record.ReleaseRequest
-/** @category requests @since 0.1.0 */
+
+/**
+ * Prolongs a lease under its owner and fence to `leaseMillis` from now on the store's clock. It never shortens one.
+ *
+ * @category requests
+ * @since 0.1.0
+ */
 export type RenewRequest = record.RenewRequest
-/** @category requests @since 0.1.0 */
+
+/**
+ * An operator's word on a record that nobody works on: what the answer is, or `NeverHappened`, which frees it. It counts
+ * only while the record still has the `fence` that was inspected.
+ *
+ * @category requests
+ * @since 0.1.0
+ */
 export type ResolveRequest = record.ResolveRequest
-/** @category requests @since 0.1.0 */
+
+/**
+ * A page of records in the order of `id`: `limit` is 1 to 1000, `after` the `id` of the last one of the page before.
+ * `stuck` keeps what nobody works on and nobody knows: `Indeterminate`, `Parked`, and claims whose lease has lapsed.
+ *
+ * @category requests
+ * @since 0.1.0
+ */
 export type ListRequest = record.ListRequest
-/** @category models @since 0.1.0 */
+
+/**
+ * What became of an eviction: dropped, not there, or held since it is in flight or unresolved.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type Eviction = record.Eviction
 
 /**
  * The port. Every write is one atomic step, compares owner and fence, and may be sent twice.
+ *
+ * **When to use**
+ *
+ * To keep records elsewhere, or to put something round a store. `Idempotency` has what an operator needs.
+ *
+ * **Gotchas**
+ *
+ * A store that wraps another leaves `local` out: it would be asked past the wrapper.
+ *
+ * **Example** (a store that counts the claims)
+ *
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import { IdempotencyStore } from "effect-payments"
+ *
+ * let claims = 0
+ * const counting = Layer.effect(
+ *   IdempotencyStore.IdempotencyStore,
+ *   Effect.map(IdempotencyStore.IdempotencyStore, ({ local: _, ...store }) => ({
+ *     ...store,
+ *     claim: (request: IdempotencyStore.ClaimRequest) => Effect.suspend(() => (claims++, store.claim(request)))
+ *   }))
+ * )
+ *
+ * Layer.isLayer(Layer.provide(counting, IdempotencyStore.layerStoreMemory())) // => true
+ * ```
  *
  * @category services
  * @since 0.1.0
@@ -223,7 +362,8 @@ export const layerStoreSql = (
 
 /**
  * The keys that seal stored results: 32 bytes each. `current` names the one that seals, the others only open what was
- * sealed before. Ids are 1 to 32 of `A-Z`, `a-z`, `0-9`, `-` and `_`.
+ * sealed before. Ids are 1 to 32 of `A-Z`, `a-z`, `0-9`, `-` and `_`. A ring that cannot seal fails {@link layerSealed} with
+ * `StoreUnavailable` at `start`.
  *
  * @category models
  * @since 0.1.0
@@ -279,7 +419,15 @@ export const layerSealed = (
 
 /**
  * The migrations of {@link layerStoreSql} by number and name, for a project that runs them with its own migrator and
- * sets `migrate: false`. They have to run exactly once.
+ * sets `migrate: false`. They have to run exactly once. `table` as in {@link layerStoreSql}.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import { IdempotencyStore } from "effect-payments"
+ *
+ * Object.keys(IdempotencyStore.migrations({ table: "payments_idempotency" }))// => ["0001_records"]
+ * ```
  *
  * @category layers
  * @since 0.1.0

@@ -9,6 +9,8 @@
  * exactly one audit entry and one line per call that ends, whichever way it ends. It does not guarantee an entry for a
  * call that the process did not survive; there the idempotency record says that something was begun.
  *
+ * Counted: `effect_payments_audit_lost_total`, the audit entries that could not be written. An entry has 5 seconds.
+ *
  * Read `AuditLog` next.
  *
  * @since 0.1.0
@@ -30,8 +32,12 @@ import { combinator } from "./internal/stack/combinator.ts"
  *
  * `timer` is a timer metric, or the name of one (a histogram in milliseconds). Durations are kept apart by the attribute
  * `outcome`: `succeeded`, `refused`, `notExecuted`, `unknown` or `interrupted`, so a decline does not look like an outage.
- * The span has the name of the metric and the same attribute. Keep `attributes` to few values: each combination is a time
- * series.
+ * The span has the name of the metric and the same attribute. Time is that of the monotonic clock, from the start of the
+ * call to its end, with its retries if it stands outside of them. Adds no error and no service.
+ *
+ * **Gotchas**
+ *
+ * Keep `attributes` to few values, never a key or an amount: each combination is a time series, kept for good.
  *
  * **Example**
  *
@@ -67,6 +73,23 @@ export const timer: {
  * - `result`: which part of the result to keep, scrubbed; none by default.
  * - `resource`: what it is done to; `name` by default.
  * - `event`: the type of event; `payment` by default.
+ *
+ * `name` and `resource` are scrubbed too. A selection that throws leaves `[unreadable]` in the entry and nothing else.
+ *
+ * **Example** (a refund, kept under the order that it is for)
+ *
+ * ```ts
+ * import type { Observe } from "effect-payments"
+ *
+ * const options: Observe.LogExecutionOptions<{ readonly id: string; readonly status: string }> = {
+ *   name: "refund",
+ *   args: { order: "order-1", cents: 500 },
+ *   result: ({ id, status }) => ({ id, status }),
+ *   resource: "order-1"
+ * }
+ *
+ * options.result?.({ id: "re_1", status: "refunded" }) // => { id: "re_1", status: "refunded" }
+ * ```
  *
  * @category models
  * @since 0.1.0
