@@ -59,6 +59,14 @@ describe("a security code", () => {
     "código de segurança 123",
     "codice di sicurezza: 123",
     "код безопасности: 123",
+    "beveiligingscode: 123",
+    "säkerhetskod 123",
+    "sikkerhedskode: 123",
+    "sikkerhetskode: 123",
+    "kod bezpieczeństwa: 123",
+    "güvenlik kodu: 123",
+    "セキュリティコード：123",
+    "보안코드: 123",
     "安全码：123"
   ])("is found in %s", (text) => {
     const scrubbed = Redaction.scrub(text)
