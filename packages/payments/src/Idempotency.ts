@@ -142,7 +142,11 @@ export type Resolution<A, E> =
  * @category models
  * @since 0.1.0
  */
-export type Resolver<A, E, R> = (context: ResolveContext) => Effect.Effect<Resolution<A, E>, unknown, R>
+export interface Resolver<A, E, R> {
+  (context: ResolveContext): Effect.Effect<Resolution<A, E>, unknown, R>
+  /** The phases that it asks for, if it is about gateway calls: a call under another one does not leave. */
+  readonly phases?: ReadonlyArray<string> | undefined
+}
 
 /**
  * What {@link idempotent} needs to know. All schemas are required: what cannot be stored does not compile.
@@ -162,7 +166,7 @@ export interface Options<P, A, E, R2 = never> {
   readonly resolve?: Resolver<A, E, R2> | undefined
   /** How long {@link resolve} may take. */
   readonly resolveTimeout?: Duration.Input | undefined
-  /** The phase that `OutcomeUnknown` names; `authorize` by default. */
+  /** The phase whose key `OutcomeUnknown` names; by default all that {@link resolve} asks for, or that have left. */
   readonly phase?: string | undefined
   /** How long a claim holds without a renewal. Renewed every third of it. */
   readonly lease?: Duration.Input | undefined
@@ -440,8 +444,11 @@ const callOf = <A, E, R, P, R2>(
  * | some happened or were refused, the others never | `NeverHappened` while it is repeatable: the operation runs again, and each call that was answered gets its answer again. Else `StillUnknown` |
  * | one is still unknown | `StillUnknown` |
  *
- * A call that has left under a phase that is not listed is `StillUnknown` too, and logged: what the operation did cannot
- * be told without it. An operation whose result is not the transaction of its last call needs a resolver of its own.
+ * A gateway call under a phase that is not listed dies before it leaves, unless it is a {@link bestEffort} one: what became
+ * of it could not be told. An operation whose result is not the transaction of its last call needs a resolver of its own.
+ *
+ * `accepts` looks at the transaction that was found, such as at its amount. One that it does not accept is `StillUnknown`,
+ * and logged as an error.
  *
  * **Example**
  *
@@ -457,8 +464,12 @@ const callOf = <A, E, R, P, R2>(
  * @since 0.1.0
  */
 export const resolveByLookup = (
-  options: { readonly phases: readonly [string, ...ReadonlyArray<string>] }
-): Resolver<PaymentGateway.Transaction, PaymentError, PaymentGateway.PaymentGateway> => lookup.byPhases(options.phases)
+  options: {
+    readonly phases: readonly [string, ...ReadonlyArray<string>]
+    readonly accepts?: ((transaction: PaymentGateway.Transaction) => boolean) | undefined
+  }
+): Resolver<PaymentGateway.Transaction, PaymentError, PaymentGateway.PaymentGateway> =>
+  lookup.byPhases(options.phases, options.accepts)
 
 /**
  * Gives the gateway calls of the effect a phase of their own, so that an operation can send a second, different request:
@@ -508,6 +519,9 @@ export const readOnly = <A, E, R>(
     & Effect.Effect<A, E, R>
     & (GatewayCallMustBeInsideIdempotent extends R
       ? { readonly "readOnly cannot wrap a gateway call that moves money: use idempotent": never }
+      : Idempotency extends R ? {
+          readonly "readOnly cannot wrap an idempotent operation, which moves money: retry inside of idempotent": never
+        }
       : unknown)
 ): Effect.Effect<A, E, Exclude<R, Marker>> =>
   Effect.provideService(self, ReadOnly, true) as Effect.Effect<A, E, Exclude<R, Marker>>
@@ -698,8 +712,10 @@ export const PayloadInvalid = errors.PayloadInvalid
 export const ResultInvalid = errors.ResultInvalid
 
 /**
- * The one error that {@link idempotent} adds. Its `disposition` is what is known about the operation: `NotExecuted` when
- * the store could not be claimed, `Refused` for a misuse, `Unknown` otherwise.
+ * The one error that {@link idempotent} adds. Its `disposition` is what is known about the operation: `Refused` for a
+ * misuse; `NotExecuted` where its transaction was rolled back; `Unknown` otherwise, also when the store could not be asked,
+ * since an earlier call with the key may have happened. `InFlight` and `StoreUnavailable` are `repeatable`: ask again with
+ * the same key, and with no other.
  *
  * @category errors
  * @since 0.1.0

@@ -261,6 +261,8 @@ export class IdempotencyStore extends Context.Service<IdempotencyStore, {
    */
   readonly transactions?: {
     readonly isInside: Effect.Effect<boolean>
+    /** Whether the `SqlClient` in this context, if any, is the one whose transactions these are. */
+    readonly isOwn?: (context: Context.Context<never>) => boolean
     readonly withTransaction: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | StoreUnavailable, R>
   }
 }>()("effect-payments/IdempotencyStore") {}

@@ -309,7 +309,8 @@ export interface Implementation {
  * Each call derives its downstream key from the claim and the phase (the method's name, or what `Idempotency.phase`
  * says), notes that it leaves, and stamps every `Unknown` failure with `repeatable`: true while the gateway still
  * de-duplicates the key. A second call in the same phase with another request dies before it leaves, and the
- * surrounding `idempotent` fails with `DownstreamKeyReused`.
+ * surrounding `idempotent` fails with `DownstreamKeyReused`. The same request again, once it was done, is not sent: it gets
+ * the same transaction.
  *
  * @category constructors
  * @since 0.1.0
@@ -333,7 +334,11 @@ export const make = (capabilities: Capabilities, implementation: Implementation)
         () => makeError(new InvalidRequest({ code: "request_not_encodable" }))
       )
       const phase = phaseOf(claim, name)
-      const downstreamKey = yield* claim.depart({ phase, request: `${name}:${encoded}`, deduplicatesMillis })
+      const sent = `${name}:${encoded}`
+      // What was answered is not sent again, whether the gateway would recognise it or not.
+      const answered = claim.recall(phase, sent) as Transaction | undefined
+      if (answered !== undefined) return answered
+      const downstreamKey = yield* claim.depart({ phase, request: sent, deduplicatesMillis })
       return yield* send(request, downstreamKey).pipe(
         Effect.onExit((exit) => Effect.sync(() => arrive(claim, phase, exit))),
         Effect.catchIf((error) => error.disposition === "Unknown", (error) => stamp(error, claim))
@@ -360,7 +365,10 @@ const arrive = (
   phase: string,
   exit: Exit.Exit<Transaction, PaymentError>
 ): void => {
-  if (Exit.isSuccess(exit)) return claim.arrive(phase, true)
+  if (Exit.isSuccess(exit)) {
+    claim.remember(phase, exit.value)
+    return claim.arrive(phase, true)
+  }
   const disposition = dispositionOfExit(exit)
   claim.arrive(phase, disposition === "NotExecuted" ? undefined : disposition === "Refused")
 }

@@ -24,6 +24,9 @@ const claim = (repeatable: boolean) =>
     phase: undefined,
     depart: () => Effect.succeed("d"),
     arrive: () => {},
+    remember: () => {},
+    recall: () => undefined,
+    witness: () => {},
     repeatable: Effect.succeed(repeatable)
   })
 

@@ -51,6 +51,9 @@ export const makeClaim = (
         const departed = phases.get(phase)
         if (departed !== undefined && certain !== undefined) departed.certain = certain
       },
+      remember: () => {},
+      recall: () => undefined,
+      witness: () => {},
       repeatable: Effect.map(
         Clock.currentTimeMillis,
         (now) => phases.size > 0 && [...phases.values()].every(({ repeatableUntil }) => now < repeatableUntil)

@@ -39,7 +39,7 @@ export interface ResolveContext {
 /** @internal The options that say how, resolved to plain values: one object for all calls that leave the defaults. */
 export interface Policy {
   readonly resolveTimeoutMillis: number
-  readonly phase: string
+  readonly phase: string | undefined
   readonly leaseMillis: number
   readonly ttlMillis: number
   readonly settleMillis: number
@@ -60,7 +60,12 @@ export interface Call {
   readonly successCodec: Codec
   readonly errorCodec: Codec
   readonly self: Effect.Effect<unknown, unknown, unknown>
-  readonly resolve: ((context: ResolveContext) => Effect.Effect<Resolution, unknown, unknown>) | undefined
+  readonly resolve:
+    | {
+      (context: ResolveContext): Effect.Effect<Resolution, unknown, unknown>
+      readonly phases?: ReadonlyArray<string> | undefined
+    }
+    | undefined
   readonly policy: Policy
   /** What the caller gets of an answer. */
   readonly project: (answered: Answered) => Exit.Exit<unknown, unknown>

@@ -10,8 +10,10 @@ import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
 import { StoreUnavailable } from "../../IdempotencyStore.ts"
 import { dispositionOf } from "../../PaymentError.ts"
-import { downstreamKey, type OperationClaim } from "../stack/makeClaim.ts"
+import { InvalidOption } from "../../Resilience.ts"
+import { downstreamKey } from "../stack/makeClaim.ts"
 import type { Call, Resolution, Shared } from "./call.ts"
+import { type EngineClaim, LeaseOver, Misplaced } from "./claim.ts"
 import type { Entry, How } from "./entry.ts"
 import { DownstreamKeyReused, IdempotencyError, OutcomeUnknown, ResultInvalid } from "./errors.ts"
 import { type Incident, reportIncident, reportLookUp } from "./observe.ts"
@@ -28,25 +30,52 @@ export interface Unresolved {
   readonly counted: boolean
 }
 
-/** @internal The answer of an operation of which nobody knows whether it happened. */
-export const unknownExit = (shared: Shared, call: Call): Effect.Effect<Exit.Exit<never, IdempotencyError>> =>
+/**
+ * @internal The keys under which the gateway may know the operation: of the phases that its resolver asks for, else of
+ * those that have left, else of the one that is usual.
+ */
+export const downstreamKeys = (
+  shared: Shared,
+  call: Call,
+  claim: EngineClaim | undefined
+): Effect.Effect<{ readonly downstreamKey: string; readonly others?: ReadonlyArray<string> }> =>
   Effect.map(
-    downstreamKey(shared.digest, call.id, call.policy.phase),
-    (downstreamKey) => Exit.fail(new IdempotencyError({ reason: new OutcomeUnknown({ downstreamKey }) }))
+    Effect.forEach(phasesOf(call, claim), (phase) => downstreamKey(shared.digest, call.id, phase)),
+    ([downstreamKey = "", ...others]) => others.length === 0 ? { downstreamKey } : { downstreamKey, others }
+  )
+
+const phasesOf = (call: Call, claim: EngineClaim | undefined): ReadonlyArray<string> => {
+  if (call.policy.phase !== undefined) return [call.policy.phase]
+  if (call.resolve?.phases !== undefined) return call.resolve.phases.slice(0, keysMax)
+  const left = claim?.phases ?? []
+  return left.length > 0 ? left.slice(0, keysMax) : ["authorize"]
+}
+
+const keysMax = 64
+
+/** @internal The answer of an operation of which nobody knows whether it happened. */
+export const unknownExit = (
+  shared: Shared,
+  call: Call,
+  claim: EngineClaim | undefined
+): Effect.Effect<Exit.Exit<never, IdempotencyError>> =>
+  Effect.map(
+    downstreamKeys(shared, call, claim),
+    (keys) => Exit.fail(new IdempotencyError({ reason: new OutcomeUnknown(keys) }))
   )
 
 /** @internal */
 export const settleUnknown = (shared: Shared, entry: Entry, call: Call, how: How): Effect.Effect<void> =>
   Effect.andThen(
     entry.isLost ? report(shared, entry, call, "lease-lost") : Effect.void,
-    Effect.map(unknownExit(shared, call), (exit) => shared.settle(entry, exit, how))
+    Effect.map(unknownExit(shared, call, entry.claim), (exit) => shared.settle(entry, exit, how))
   )
 
-// What an operator has to know of: logged and counted, with the key under which the gateway knows it.
-const report = (shared: Shared, entry: Entry, call: Call, incident: Incident): Effect.Effect<void> =>
+/** @internal What an operator has to know of: logged and counted, with the keys under which the gateway knows it. */
+export const report = (shared: Shared, entry: Entry, call: Call, incident: Incident): Effect.Effect<void> =>
   Effect.flatMap(
-    downstreamKey(shared.digest, call.id, call.policy.phase),
-    (downstreamKey) => reportIncident(incident, call, entry, downstreamKey)
+    downstreamKeys(shared, call, entry.claim),
+    ({ downstreamKey, others = [] }) => reportIncident(incident, call, entry, [downstreamKey, ...others].join(", "))
   )
 
 /** @internal */
@@ -113,18 +142,19 @@ const keep = (
 const keepNothing = (shared: Shared, entry: Entry, call: Call, detail: string, how: How): Effect.Effect<void> =>
   Effect.flatMap(
     giveUp(shared, entry, call, { ran: true, counted: true }),
-    () => Effect.map(invalidResult(shared, call, detail), (exit) => shared.settle(entry, exit, how))
+    () => Effect.map(invalidResult(shared, entry, call, detail), (exit) => shared.settle(entry, exit, how))
   )
 
 /** @internal */
 export const invalidResult = (
   shared: Shared,
+  entry: Entry,
   call: Call,
   detail: string
 ): Effect.Effect<Exit.Exit<never, IdempotencyError>> =>
   Effect.map(
-    downstreamKey(shared.digest, call.id, call.policy.phase),
-    (downstreamKey) => Exit.fail(new IdempotencyError({ reason: new ResultInvalid({ detail, downstreamKey }) }))
+    downstreamKeys(shared, call, entry.claim),
+    (keys) => Exit.fail(new IdempotencyError({ reason: new ResultInvalid({ detail, ...keys }) }))
   )
 
 /** @internal Ends a claim without a known outcome. */
@@ -235,27 +265,44 @@ export const conclude = (
   shared: Shared,
   entry: Entry,
   call: Call,
-  claim: OperationClaim,
+  claim: EngineClaim,
   exit: Exit.Exit<unknown, unknown>,
   isFirst: boolean
 ): Effect.Effect<void, never, unknown> | undefined => {
   const doubt = (): Effect.Effect<void, never, unknown> =>
-    Effect.flatMap(unknownExit(shared, call), (unknown) => concludeUnknown(shared, entry, call, unknown, claim))
+    Effect.flatMap(unknownExit(shared, call, claim), (unknown) => concludeUnknown(shared, entry, call, unknown, claim))
+  // The earlier attempt is settled by an answer of the gateway to its call, and by nothing else.
+  const stays = (): Effect.Effect<void> =>
+    Effect.flatMap(
+      giveUp(shared, entry, call, { ran: false, counted: false }),
+      () => settleUnknown(shared, entry, call, "executed")
+    )
+  const isOpen = !isFirst && call.resolve?.phases !== undefined
   // A call of this operation is in doubt, whatever the last one said, or the effect makes of it.
   const { isUncertain } = claim
   if (Exit.isSuccess(exit)) {
-    return isUncertain ? doubt() : keepSuccess(shared, entry, call, exit.value, "executed")
+    if (isUncertain) return doubt()
+    return isOpen && !claim.hasHappened ? stays() : keepSuccess(shared, entry, call, exit.value, "executed")
   }
   const error = onlyError(exit.cause)
-  if (error === undefined) return concludeDefect(shared, entry, call, exit.cause)
+  if (error === undefined) return concludeDefect(shared, entry, call, claim, exit.cause, isFirst)
   const disposition = dispositionOf(error.value)
   if (disposition === "Unknown") return concludeUnknown(shared, entry, call, Exit.failCause(exit.cause), claim)
   if (isUncertain) return doubt()
-  if (disposition === "Refused") return keepRefusal(shared, entry, call, error.value, "executed")
-  return isFirst ? vacate(shared, entry, call, exit) : Effect.flatMap(
-    giveUp(shared, entry, call, { ran: false, counted: false }),
-    () => settleUnknown(shared, entry, call, "executed")
-  )
+  if (disposition === "Refused") {
+    if (isOpen && !claim.isRefused) return stays()
+    const kept = keepRefusal(shared, entry, call, error.value, "executed")
+    return claim.hasStanding
+      ? Effect.andThen(kept ?? Effect.void, report(shared, entry, call, "left-behind"))
+      : kept
+  }
+  if (!isFirst) return stays()
+  // The last call was not executed, but one before it was.
+  if (claim.hasHappened) return doubt()
+  // What has happened inside has a record of its own: the key may be used again, but not another one.
+  return claim.hasWitnessed
+    ? Effect.flatMap(unknownExit(shared, call, claim), (unknown) => vacate(shared, entry, call, unknown))
+    : vacate(shared, entry, call, exit)
 }
 
 /** @internal The typed error of a cause that holds one and nothing else. */
@@ -270,7 +317,7 @@ const concludeUnknown = (
   entry: Entry,
   call: Call,
   exit: Exit.Exit<never, unknown>,
-  claim: OperationClaim
+  claim: EngineClaim
 ): Effect.Effect<void, never, unknown> =>
   Effect.flatMap(lookUp(shared, entry, call, claim), ({ resolution }) => {
     switch (resolution._tag) {
@@ -290,14 +337,27 @@ const concludeDefect = (
   shared: Shared,
   entry: Entry,
   call: Call,
-  cause: Cause.Cause<unknown>
+  claim: EngineClaim,
+  cause: Cause.Cause<unknown>,
+  isFirst: boolean
 ): Effect.Effect<void> => {
   if (entry.isLost) return settleUnknown(shared, entry, call, "executed")
+  // A mistake of the program that was found before anything left: no reason to keep the key.
+  if (isFirst && !claim.hasDeparted && isMistake(cause)) return vacate(shared, entry, call, Exit.failCause(cause))
   const ended = giveUp(shared, entry, call, { ran: true, counted: true })
   // An interruption is of the work: whoever waited has gone, or the layer is closed. It is not one of those who wait now.
-  if (Cause.hasInterrupts(cause)) return Effect.flatMap(ended, () => settleUnknown(shared, entry, call, "executed"))
-  return Effect.map(ended, () => shared.settle(entry, Exit.failCause(reuseOrCause(cause)), "executed"))
+  return Cause.hasInterrupts(cause) || hasDefect(cause, (defect) => defect instanceof LeaseOver)
+    ? Effect.flatMap(ended, () => settleUnknown(shared, entry, call, "executed"))
+    : Effect.map(ended, () => shared.settle(entry, Exit.failCause(reuseOrCause(cause)), "executed"))
 }
+
+const hasDefect = (cause: Cause.Cause<unknown>, isIt: (defect: unknown) => boolean): boolean =>
+  cause.reasons.some((reason) => Cause.isDieReason(reason) && isIt(reason.defect))
+
+const isMistake = (cause: Cause.Cause<unknown>): boolean =>
+  cause.reasons.every((reason) =>
+    Cause.isDieReason(reason) && (reason.defect instanceof InvalidOption || reason.defect instanceof Misplaced)
+  )
 
 const reuseOrCause = (cause: Cause.Cause<unknown>): Cause.Cause<unknown> => {
   for (const reason of cause.reasons) {
@@ -315,17 +375,24 @@ export const lookUp = (
   shared: Shared,
   entry: Entry,
   call: Call,
-  claim: OperationClaim
+  claim: EngineClaim
 ): Effect.Effect<{ readonly resolution: Resolution; readonly asked: boolean }, never, unknown> => {
   if (call.resolve === undefined) return Effect.succeed({ resolution: stillUnknown, asked: true })
-  return call.resolve({
-    scope: call.id.scope,
-    key: call.id.key,
-    attempt: entry.attempt,
-    downstreamKey: (phase) => downstreamKey(shared.digest, call.id, phase),
-    age: Duration.millis(claim.ageMillis()),
-    phases: claim.phases
-  }).pipe(
+  const { resolve } = call
+  const asked = Effect.suspend(() =>
+    resolve({
+      scope: call.id.scope,
+      key: call.id.key,
+      attempt: entry.attempt,
+      downstreamKey: (phase) => downstreamKey(shared.digest, call.id, phase),
+      age: Duration.millis(claim.ageMillis()),
+      phases: claim.phases
+    })
+  )
+  return asked.pipe(
+    Effect.flatMap((resolution) =>
+      isResolution(resolution) ? Effect.succeed(resolution) : Effect.die(new NoResolution())
+    ),
     Effect.timeoutOrElse({
       duration: Duration.millis(call.policy.resolveTimeoutMillis),
       orElse: () => Effect.succeed(stillUnknown)
@@ -341,6 +408,25 @@ export const lookUp = (
   )
 }
 
+class NoResolution extends Error {
+  readonly _tag = "NoResolution"
+  override readonly name = "NoResolution"
+}
+
+// What is stored as a refusal is final: it has to be one.
+const isResolution = (resolution: Resolution): boolean => {
+  switch (resolution?._tag) {
+    case "Happened":
+    case "NeverHappened":
+    case "StillUnknown":
+      return true
+    case "Refused":
+      return dispositionOf(resolution.error) === "Refused"
+    default:
+      return false
+  }
+}
+
 /**
  * @internal Asks a store that may hang, for so long, or as long as the lease is not lost, also where the caller cannot be
  * interrupted. In a fiber of its own and not in the layer's scope: what ends because the layer closes is saved too.
@@ -352,8 +438,9 @@ export const askBounded = <A>(
 ): Effect.Effect<A, StoreUnavailable> =>
   Effect.flatMap(Effect.forkDetach(self, { startImmediately: true }), (asked) => {
     const none = new StoreUnavailable({ operation, detail: "no answer" })
-    // A store that is interrupted by somebody else has not answered.
-    const answered = (exit: Exit.Exit<A, StoreUnavailable>) => Exit.hasInterrupts(exit) ? Exit.fail(none) : exit
+    // A store that is interrupted by somebody else, or dies, has not answered.
+    const answered = (exit: Exit.Exit<A, StoreUnavailable>) =>
+      Exit.hasInterrupts(exit) || Exit.hasDies(exit) ? Exit.fail(none) : exit
     const exit = asked.pollUnsafe()
     return exit !== undefined ?
       answered(exit) :

@@ -6,6 +6,7 @@
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Hex from "effect/encoding/Hex"
@@ -17,9 +18,9 @@ import type * as Scope from "effect/Scope"
 import { IdempotencyStore, StoreUnavailable } from "../../IdempotencyStore.ts"
 import { InvalidOption } from "../../Resilience.ts"
 import { Digest, SecureRandom } from "../effect/crypto.ts"
-import { downstreamKey } from "../stack/makeClaim.ts"
+import { GatewayCallMustBeInsideIdempotent } from "../stack/claim.ts"
 import { type Call, type Shared, transactionsOf } from "./call.ts"
-import { askBounded, unknownExit } from "./ending.ts"
+import { askBounded, downstreamKeys, report, unknownExit } from "./ending.ts"
 import { type Answered, Entry, type How, untilSettled, untilTrue } from "./entry.ts"
 import { IdempotencyError, InFlight, InsideTransaction, KeyConflict, Parked, PayloadInvalid } from "./errors.ts"
 import * as Leases from "./leases.ts"
@@ -82,7 +83,10 @@ class EngineImpl implements Engine, Shared {
 
   run(call: Call, caller: AnyFiber): Answer {
     const { transactions } = this.store
-    if (call.policy.isTransactional && transactions === undefined) return Effect.die(noTransactions)
+    if (call.policy.isTransactional) {
+      if (transactions === undefined) return Effect.die(noTransactions)
+      if (transactions.isOwn?.(caller.context) === false) return Effect.die(otherDatabase)
+    }
     return transactions === undefined ? this.fingerprint(call, caller) : Effect.flatMap(
       transactions.isInside,
       (isInside) => isInside ? this.refuse(call, caller, new InsideTransaction({})) : this.fingerprint(call, caller)
@@ -101,17 +105,19 @@ class EngineImpl implements Engine, Shared {
     )
   }
 
-  private begin(call: Call, caller: AnyFiber, fingerprint: string): Answer {
+  private begin(call: Call, caller: AnyFiber, fingerprint: string, waitUntil?: number): Answer {
     const entry = this.live.get(call.id.id)
     if (entry === undefined) {
       const { local } = this.store
       return local === undefined
-        ? this.lead(call, caller, fingerprint)
+        ? this.lead(call, caller, fingerprint, waitUntil)
         : this.leadLocally(local, call, caller, fingerprint)
     }
     const isSame = entry.fingerprint === fingerprint
     if (entry.phase !== "claiming") {
-      return isSame ? this.follow(entry, call, caller, fingerprint) : this.refuse(call, caller, new KeyConflict({}))
+      return isSame
+        ? this.follow(entry, call, caller, fingerprint, waitUntil)
+        : this.refuse(call, caller, new KeyConflict({}))
     }
     // Whether it is in flight or finished, and which of two payloads is the other one, the answer to the claim tells.
     return Effect.flatMap(
@@ -122,7 +128,9 @@ class EngineImpl implements Engine, Shared {
       (change) => {
         // Another payload is not told of the first one's before it is known which of them has the key.
         if (change._tag === "None") return this.refuse(call, caller, isSame ? this.busy(entry) : silent)
-        return isSame ? this.follow(entry, call, caller, fingerprint) : this.begin(call, caller, fingerprint)
+        return isSame
+          ? this.follow(entry, call, caller, fingerprint, waitUntil)
+          : this.begin(call, caller, fingerprint, waitUntil)
       }
     )
   }
@@ -131,15 +139,15 @@ class EngineImpl implements Engine, Shared {
 
   // What is entered is taken out again whatever becomes of this caller: it may be interrupted before it has asked, and
   // between two questions.
-  private lead(call: Call, caller: AnyFiber, fingerprint: string): Answer {
+  private lead(call: Call, caller: AnyFiber, fingerprint: string, waitUntil?: number): Answer {
     const entry = this.entryOf(call, fingerprint)
     return Effect.onExitPrimitive(
       Effect.suspend(() => {
         // Another caller of this process may have come first.
-        if (this.live.has(call.id.id)) return this.begin(call, caller, fingerprint)
+        if (this.live.has(call.id.id)) return this.begin(call, caller, fingerprint, waitUntil)
         if (this.isClosed) return this.refuse(call, caller, closed)
         this.enter(entry)
-        return this.ask(entry, call, caller, this.requestOf(entry, call))
+        return this.ask(entry, call, caller, this.requestOf(entry, call), waitUntil)
       }),
       () => this.depart(entry)
     )
@@ -286,11 +294,15 @@ class EngineImpl implements Engine, Shared {
         this.settle(entry, failure(new KeyConflict({})), "replayed")
         return undefined
       case "OutcomeUnknown":
-        return Effect.map(unknownExit(this, call), (exit) => this.settle(entry, exit, "replayed"))
+        return Effect.map(unknownExit(this, call, undefined), (exit) => this.settle(entry, exit, "replayed"))
       case "Parked":
-        return Effect.map(
-          downstreamKey(this.digest, call.id, call.policy.phase),
-          (downstreamKey) => this.settle(entry, failure(new Parked({ downstreamKey })), "replayed")
+        return Effect.andThen(
+          // Parked by this claim: each owner so far has vanished without a word.
+          record.updatedAt === now ? report(this, entry, call, "parked") : Effect.void,
+          Effect.map(
+            downstreamKeys(this, call, undefined),
+            (keys) => this.settle(entry, failure(new Parked(keys)), "replayed")
+          )
         )
     }
   }
@@ -381,6 +393,10 @@ class EngineImpl implements Engine, Shared {
 
   private reply(call: Call, caller: AnyFiber, answered: Answered): Answer {
     count(call, caller, answered)
+    // An operation around this one is not one that did nothing.
+    if (answered.exit._tag === "Success") {
+      Context.getOrUndefined(caller.context, GatewayCallMustBeInsideIdempotent)?.witness()
+    }
     return call.project(answered)
   }
 
@@ -426,7 +442,12 @@ class EngineImpl implements Engine, Shared {
 
   // A later local caller: shares the answer of the first one, or is told that it is in flight.
   private follow(entry: Entry, call: Call, caller: AnyFiber, fingerprint: string, waitUntil?: number): Answer {
-    if (entry.settled === "abandoned") return this.begin(call, caller, fingerprint)
+    if (entry.settled === "abandoned") return this.begin(call, caller, fingerprint, waitUntil)
+    // The first caller has waited long enough, and this one has not: it asks for itself.
+    if (entry.settled !== undefined && call.policy.awaits && isInFlight(entry.settled)) {
+      const until = waitUntil ?? this.leases.nowMillis() + call.policy.awaitMillis
+      if (this.leases.nowMillis() < until) return this.begin(call, caller, fingerprint, until)
+    }
     if (entry.settled !== undefined) return this.reply(call, caller, { ...entry.settled, how: "replayed" })
     if (!call.policy.awaits) return this.refuse(call, caller, this.busy(entry))
     const until = waitUntil ?? this.leases.nowMillis() + call.policy.awaitMillis
@@ -458,6 +479,12 @@ const noTransactions = new InvalidOption({
   expected: "false over a store without transactions: take one over SQL"
 })
 
+const otherDatabase = new InvalidOption({
+  stage: "idempotent",
+  option: "transactional",
+  expected: "over the database of the effect: the SqlClient around is not the one of the store, and would not roll back"
+})
+
 const silent = new StoreUnavailable({ operation: "claim", detail: "no answer" })
 
 const closed = new StoreUnavailable({ operation: "claim", detail: "the layer is closed" })
@@ -472,6 +499,11 @@ const answeredOf = (entry: Entry, exit: Exit.Exit<unknown, unknown>, how: How): 
 })
 
 const failure = (reason: IdempotencyError["reason"]) => Exit.fail(new IdempotencyError({ reason }))
+
+const isInFlight = ({ exit }: Answered): boolean => {
+  const reason = exit._tag === "Failure" ? exit.cause.reasons[0] : undefined
+  return reason?._tag === "Fail" && reason.error instanceof IdempotencyError && reason.error.reason._tag === "InFlight"
+}
 
 const inFlight = (retryAfterMillis: number) =>
   failure(new InFlight({ retryAfter: Duration.millis(Math.max(1, retryAfterMillis)) }))

@@ -6,6 +6,7 @@
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import type { EngineClaim } from "./claim.ts"
 import type { Record, RecordId } from "./record.ts"
 
 /** @internal How an answer came about. */
@@ -45,6 +46,8 @@ export class Entry {
   isCancelled = false
   /** One of the waiters wants the work to end also when all have left. */
   isDetached = false
+  /** Of the work, once it runs. */
+  claim: EngineClaim | undefined = undefined
   fiber: Fiber.Fiber<unknown, unknown> | undefined = undefined
   waiting = 0
   /** `abandoned`: the first caller was interrupted before it held the claim; the next one starts over. */

@@ -13,6 +13,16 @@ export { DownstreamKeyReused }
 
 const DownstreamKey = Schema.String.check(Schema.isMaxLength(255))
 
+/** @internal Under which keys the gateway may know the operation: that of its first call, and those of the others. */
+const DownstreamKeys = {
+  downstreamKey: DownstreamKey,
+  others: Schema.optionalKey(Schema.Array(DownstreamKey).check(Schema.isMaxLength(64)))
+}
+
+const listed = (
+  { downstreamKey, others = [] }: { readonly downstreamKey: string; readonly others?: ReadonlyArray<string> }
+) => [downstreamKey, ...others].join(", ")
+
 /** @internal */
 export class KeyConflict extends Schema.TaggedError<KeyConflict>()("KeyConflict", {}) {
   readonly disposition = "Refused" as const
@@ -35,20 +45,22 @@ export class InFlight extends Schema.TaggedError<InFlight>()("InFlight", {
 }
 
 /** @internal */
-export class OutcomeUnknown extends Schema.TaggedError<OutcomeUnknown>()("OutcomeUnknown", {
-  downstreamKey: DownstreamKey
-}) {
+export class OutcomeUnknown extends Schema.TaggedError<OutcomeUnknown>()("OutcomeUnknown", DownstreamKeys) {
   readonly disposition = "Unknown" as const
   override get message(): string {
-    return `the operation may have happened and could not be looked up: nothing is run again. Ask again with the same key, or look for ${this.downstreamKey} at the gateway`
+    return `the operation may have happened and could not be looked up: nothing is run again. Ask again with the same key, or look for ${
+      listed(this)
+    } at the gateway`
   }
 }
 
 /** @internal */
-export class Parked extends Schema.TaggedError<Parked>()("Parked", { downstreamKey: DownstreamKey }) {
+export class Parked extends Schema.TaggedError<Parked>()("Parked", DownstreamKeys) {
   readonly disposition = "Unknown" as const
   override get message(): string {
-    return `the operation is parked: too many attempts ended without a known outcome. Look for ${this.downstreamKey} at the gateway and resolve the record`
+    return `the operation is parked: too many attempts ended without a known outcome. Look for ${
+      listed(this)
+    } at the gateway and resolve the record`
   }
 }
 
@@ -81,11 +93,13 @@ export class PayloadInvalid extends Schema.TaggedError<PayloadInvalid>()("Payloa
 /** @internal */
 export class ResultInvalid extends Schema.TaggedError<ResultInvalid>()("ResultInvalid", {
   detail: Schema.String,
-  downstreamKey: DownstreamKey
+  ...DownstreamKeys
 }) {
   readonly disposition = "Unknown" as const
   override get message(): string {
-    return `the operation ended but its result cannot be stored (${this.detail}): it is not run again. Look for ${this.downstreamKey} at the gateway`
+    return `the operation ended but its result cannot be stored (${this.detail}): it is not run again. Look for ${
+      listed(this)
+    } at the gateway`
   }
 }
 
@@ -106,10 +120,12 @@ const Reason = Schema.Union([
 /** @internal */
 export class IdempotencyError extends Schema.TaggedError<IdempotencyError>()("IdempotencyError", { reason: Reason }) {
   get disposition(): Disposition {
-    return this.reason._tag === "StoreUnavailable" ? "NotExecuted" : this.reason.disposition
+    if (this.reason._tag !== "StoreUnavailable") return this.reason.disposition
+    // This call ran nothing. What an earlier one with the key has done the store cannot say.
+    return this.reason.operation === "claim" ? "Unknown" : "NotExecuted"
   }
   get repeatable(): boolean {
-    return this.reason._tag === "InFlight"
+    return this.reason._tag === "InFlight" || this.reason._tag === "StoreUnavailable"
   }
   get retryAfter(): Duration.Duration | undefined {
     return this.reason._tag === "InFlight" ? this.reason.retryAfter : undefined

@@ -5,31 +5,37 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type { Resolution, ResolveContext } from "../../Idempotency.ts"
+import type { Resolution, ResolveContext, Resolver } from "../../Idempotency.ts"
 import type { PaymentError } from "../../PaymentError.ts"
 import * as PaymentGateway from "../../PaymentGateway.ts"
 
-/** @internal See `Idempotency.resolveByLookup`. */
-export const byPhases = (phases: ReadonlyArray<string>) =>
-  Effect.fnUntraced(function*(context: ResolveContext) {
-    const strangers = context.phases.filter((phase) => !phases.includes(phase))
-    if (strangers.length > 0) {
+type Accepts = (transaction: PaymentGateway.Transaction) => boolean
+
+/** @internal See `Idempotency.resolveByLookup`. Calls under other phases do not leave: the claim reads `phases`. */
+export const byPhases = (
+  phases: ReadonlyArray<string>,
+  accepts: Accepts = () => true
+): Resolver<PaymentGateway.Transaction, PaymentError, PaymentGateway.PaymentGateway> =>
+  Object.assign(
+    Effect.fnUntraced(function*(context: ResolveContext) {
+      const gateway = yield* PaymentGateway.PaymentGateway
+      const lookups = yield* Effect.forEach(
+        phases,
+        (phase) => Effect.flatMap(context.downstreamKey(phase), (key) => gateway.lookup(key))
+      )
+      const { deduplicates } = gateway.capabilities
+      const repeatable = deduplicates !== false &&
+        Duration.isLessThan(context.age, Duration.fromInputUnsafe(deduplicates))
+      const agreed = agree(lookups, repeatable)
+      if (agreed._tag !== "Happened" || accepts(agreed.result)) return agreed
       yield* Effect.annotateLogs(
-        Effect.logError("calls have left under phases that resolveByLookup was not told of: the outcome stays unknown"),
-        { operation: context.scope.operation, phases: strangers.join(", ") }
+        Effect.logError("the gateway has done something else than was asked for: the outcome stays unknown"),
+        { operation: context.scope.operation, transaction: agreed.result.id }
       )
       return PaymentGateway.stillUnknown
-    }
-    const gateway = yield* PaymentGateway.PaymentGateway
-    const lookups = yield* Effect.forEach(
-      phases,
-      (phase) => Effect.flatMap(context.downstreamKey(phase), (key) => gateway.lookup(key))
-    )
-    const { deduplicates } = gateway.capabilities
-    const repeatable = deduplicates !== false &&
-      Duration.isLessThan(context.age, Duration.fromInputUnsafe(deduplicates))
-    return agree(lookups, repeatable)
-  })
+    }),
+    { phases }
+  )
 
 const agree = (
   lookups: ReadonlyArray<PaymentGateway.Lookup>,

@@ -85,11 +85,13 @@ const incidents = Metric.counter("effect_payments_idempotency_incidents_total", 
 })
 
 /** @internal */
-export type Incident = "indeterminate" | "lease-lost" | "parked"
+export type Incident = "indeterminate" | "lease-lost" | "left-behind" | "parked"
 
 const sentences: { readonly [I in Incident]: string } = {
   indeterminate: "an idempotent operation has ended and nobody knows how: it is looked up before anything runs again",
   "lease-lost": "an idempotent operation has lost its lease: another process may be working on it",
+  "left-behind":
+    "an idempotent operation was refused after a call of it had taken or held money, and nothing was given back",
   parked: "an idempotent operation is parked, since nobody could resolve it: look it up at the gateway and resolve it"
 }
 
@@ -98,7 +100,7 @@ export const reportIncident = (
   incident: Incident,
   call: Call,
   { attempt, fence }: Entry,
-  downstreamKey: string
+  downstreamKeys: string
 ): Effect.Effect<void> =>
   Effect.andThen(
     countIncident(call, incident),
@@ -107,7 +109,7 @@ export const reportIncident = (
       {
         tenant: call.id.scope.tenant,
         operation: call.id.scope.operation,
-        downstreamKey,
+        downstreamKeys,
         attempt,
         fence
       }

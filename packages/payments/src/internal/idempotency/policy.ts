@@ -58,7 +58,7 @@ export const policyOf = (options: Tunable): Policy | InvalidOption => {
   if (ttlMillis instanceof InvalidOption) return ttlMillis
   const policy: Policy = {
     resolveTimeoutMillis: millis("resolveTimeout", options.resolveTimeout, 10_000, 1, 3_600_000),
-    phase: options.phase ?? "authorize",
+    phase: options.phase,
     leaseMillis: millis("lease", options.lease, 30_000, 10, dayMillis),
     ttlMillis,
     settleMillis: millis("settle", options.settle, 300_000, 1000, yearMillis),

@@ -8,12 +8,13 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
+import * as Scope from "effect/Scope"
 import { type IdempotencyStore, StoreUnavailable } from "../../IdempotencyStore.ts"
 import { dispositionOf } from "../../PaymentError.ts"
 import { GatewayCallMustBeInsideIdempotent } from "../stack/claim.ts"
-import { OperationClaim } from "../stack/makeClaim.ts"
 import { ReadOnly } from "../stack/readOnly.ts"
 import { type Call, type Shared, transactionsOf } from "./call.ts"
+import { EngineClaim, InOperationTransaction } from "./claim.ts"
 import {
   askBounded,
   conclude,
@@ -53,11 +54,14 @@ export const start = (
   claimed: { readonly record: Record; readonly now: number }
 ): void => {
   const age = claimed.now - claimed.record.createdAt
-  const claim = claimOf(shared, entry, call, age)
-  const run = Effect.runForkWith(contextOf(caller.context as Context.Context<unknown>, claim))
+  const claim = new EngineClaim(shared, entry, call, age)
+  entry.claim = claim
+  const run = Effect.runForkWith(contextOf(call, caller.context as Context.Context<unknown>, claim))
   const fiber = claimed.record.state === "Claimed"
-    ? run(runClaimed(shared, entry, call, call.self, claim, true))
-    : run(takeOver(shared, entry, call, claim, claimed.record, claimed.now), { uninterruptible: true })
+    ? run(runClaimed(shared, entry, call, selfOf(call, caller), claim, true))
+    : run(takeOver(shared, entry, call, selfOf(call, caller), claim, claimed.record, claimed.now), {
+      uninterruptible: true
+    })
   if (entry.settled !== undefined) return
   entry.fiber = fiber
   fiber.addObserver((exit) => {
@@ -67,21 +71,17 @@ export const start = (
   if (entry.isLost) fiber.interruptUnsafe()
 }
 
-const claimOf = (shared: Shared, entry: Entry, call: Call, ageMillis: number): OperationClaim => {
-  const claimedAt = entry.confirmedAt
-  return new OperationClaim(
-    call.id,
-    entry,
-    shared.digest,
-    () => ageMillis + shared.leases.nowMillis() - claimedAt,
-    call.policy.settleMillis,
-    call.policy.isTransactional
-  )
-}
+// The work may outlive the caller, whose scope is closed then: what it acquires lives as long as the work.
+const selfOf = (call: Call, caller: Fiber.Fiber<unknown, unknown>): Call["self"] =>
+  Context.getOrUndefined(caller.context, Scope.Scope) === undefined ? call.self : Effect.scoped(call.self)
 
 // What moves money is not read-only, wherever it is called from.
-const contextOf = (context: Context.Context<unknown>, claim: OperationClaim): Context.Context<unknown> => {
-  const withClaim = Context.add(context, GatewayCallMustBeInsideIdempotent, claim)
+const contextOf = (call: Call, context: Context.Context<unknown>, claim: EngineClaim): Context.Context<unknown> => {
+  const { isTransactional } = call.policy
+  const base = Context.get(context, InOperationTransaction) === isTransactional
+    ? context
+    : Context.add(context, InOperationTransaction, isTransactional)
+  const withClaim = Context.add(base, GatewayCallMustBeInsideIdempotent, claim)
   return Context.get(context, ReadOnly) ? Context.add(withClaim, ReadOnly, false) : withClaim
 }
 
@@ -90,7 +90,7 @@ const runClaimed = (
   entry: Entry,
   call: Call,
   self: Call["self"],
-  claim: OperationClaim,
+  claim: EngineClaim,
   isFirst: boolean
 ): Effect.Effect<unknown, unknown, unknown> => {
   const transactions = transactionsOf(call, shared.store)
@@ -105,7 +105,8 @@ const takeOver = (
   shared: Shared,
   entry: Entry,
   call: Call,
-  claim: OperationClaim,
+  self: Call["self"],
+  claim: EngineClaim,
   record: Record,
   now: number
 ): Effect.Effect<unknown, unknown, unknown> => {
@@ -127,7 +128,7 @@ const takeOver = (
         return keepRefusal(shared, entry, call, resolution.error, "resolved") ?? Effect.void
       case "NeverHappened":
         return !entry.isLost && !entry.isCancelled && (resolution.repeatable === true || isSettled)
-          ? runClaimed(shared, entry, call, Effect.interruptible(call.self), claim, isSettled)
+          ? runClaimed(shared, entry, call, Effect.interruptible(self), claim, isSettled)
           : left(false)
       case "StillUnknown":
         return left(asked)
@@ -188,7 +189,7 @@ const concludeTransaction = (
   }
   // Rolled back: whatever it was, nothing of it is left.
   const ended: Effect.Effect<Exit.Exit<unknown, unknown>> = error instanceof Aborted
-    ? invalidResult(shared, call, error.detail ?? "")
+    ? invalidResult(shared, entry, call, error.detail ?? "")
     : Effect.succeed(exit)
   return Effect.flatMap(ended, (exit) => vacate(shared, entry, call, exit))
 }

@@ -351,6 +351,10 @@ const transactions = ({ sql, turns }: Database): NonNullable<Store["transactions
     )
   return {
     isInside: isInside(sql),
+    isOwn: (context) => {
+      const client = Context.getOrUndefined(context, SqlClient.SqlClient)
+      return client === undefined || client.transactionService === sql.transactionService
+    },
     withTransaction: (self) =>
       turns === undefined
         ? open(self)

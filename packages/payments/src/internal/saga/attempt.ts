@@ -94,8 +94,7 @@ const claimOf = ({ departures, digest, epoch, id, step, tries }: Attempt, part: 
     { fence: epoch, attempt: tries.count },
     digest,
     departures.ageMillis,
-    Number.POSITIVE_INFINITY,
-    false
+    Number.POSITIVE_INFINITY
   )
 
 const provide = (self: Effect.Effect<unknown, unknown, unknown>, { departures }: Attempt, claim: StepClaim) =>

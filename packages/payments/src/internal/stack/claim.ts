@@ -50,6 +50,15 @@ export class GatewayCallMustBeInsideIdempotent extends Context.Service<GatewayCa
    */
   readonly arrive: (phase: string, certain: boolean | undefined) => void
   /**
+   * What the gateway did under this phase, noted before `arrive`. From then on the phase has this answer, as at a gateway
+   * that de-duplicates, and the operation is not taken for one that was not executed.
+   */
+  readonly remember: (phase: string, answer: unknown) => void
+  /** What was remembered of this request under this phase, if anything. */
+  readonly recall: (phase: string, request: string) => unknown
+  /** Notes that an operation inside this one, with a key of its own, has happened. */
+  readonly witness: () => void
+  /**
    * Whether everything that has left under this claim may be sent again: at least one call has, each to a gateway that
    * de-duplicates, and each window is still open.
    */

@@ -10,9 +10,6 @@ import { DownstreamKeyReused } from "./reused.ts"
 
 type Claim = GatewayCallMustBeInsideIdempotent["Service"]
 
-const gatewayCallInTransaction =
-  "a gateway call inside transactional: true: a rollback would forget that it has left. Nothing was sent: use two operations"
-
 const encoder = new TextEncoder()
 
 /** @internal What a claim is for. `id` tells it from every other, and the downstream keys are derived from it. */
@@ -43,6 +40,9 @@ interface Departed {
   isCertain: boolean
   /** Calls that have left and not come back. */
   underWay: number
+  /** What the gateway did. */
+  answer: unknown
+  isRefused: boolean
 }
 
 /** @internal */
@@ -57,16 +57,16 @@ export class OperationClaim implements Claim {
   /** How long ago the operation was first claimed. */
   readonly ageMillis: () => number
   readonly settleMillis: number
-  private readonly isTransactional: boolean
   private departures: Map<string, Departed> | undefined = undefined
+  /** An operation inside this one, with a key of its own, has happened. */
+  hasWitnessed = false
 
   constructor(
     id: ClaimId,
     grant: { readonly fence: number; readonly attempt: number },
     digest: Digest.Digest["Service"],
     ageMillis: () => number,
-    settleMillis: number,
-    isTransactional: boolean
+    settleMillis: number
   ) {
     this.scope = id.scope
     this.key = id.key
@@ -76,7 +76,6 @@ export class OperationClaim implements Claim {
     this.digest = digest
     this.ageMillis = ageMillis
     this.settleMillis = settleMillis
-    this.isTransactional = isTransactional
   }
 
   downstreamKey(phase: string): Effect.Effect<string> {
@@ -85,13 +84,19 @@ export class OperationClaim implements Claim {
 
   depart(departure: Departure): Effect.Effect<string> {
     return Effect.suspend(() => {
-      // The types say so too, unless they are cast away.
-      if (this.isTransactional) return Effect.die(new Error(gatewayCallInTransaction))
       const departures = this.departures ??= new Map()
       const known = departures.get(departure.phase)
       if (known === undefined) {
         const { deduplicatesMillis, isBestEffort = false, phase, request } = departure
-        departures.set(phase, { request, isBestEffort, deduplicatesMillis, isCertain: true, underWay: 1 })
+        departures.set(phase, {
+          request,
+          isBestEffort,
+          deduplicatesMillis,
+          isCertain: true,
+          underWay: 1,
+          answer: undefined,
+          isRefused: false
+        })
       } else if (known.request !== departure.request) {
         return Effect.die(new DownstreamKeyReused({ phase: departure.phase }))
       } else {
@@ -108,10 +113,25 @@ export class OperationClaim implements Claim {
     const known = this.departures?.get(phase)
     if (known === undefined) return
     known.underWay--
+    if (isCertain === true && known.answer === undefined) known.isRefused = true
     // An answer speaks for an earlier call in doubt only where the gateway took both for one.
     if (isCertain === false || (isCertain === true && this.ageMillis() < known.deduplicatesMillis)) {
       known.isCertain = isCertain
     }
+  }
+
+  remember(phase: string, answer: unknown): void {
+    const known = this.departures?.get(phase)
+    if (known !== undefined) known.answer = answer
+  }
+
+  recall(phase: string, request: string): unknown {
+    const known = this.departures?.get(phase)
+    return known?.request === request ? known.answer : undefined
+  }
+
+  witness(): void {
+    this.hasWitnessed = true
   }
 
   get repeatable(): Effect.Effect<boolean> {
@@ -122,17 +142,46 @@ export class OperationClaim implements Claim {
     })
   }
 
-  /** The phases under which calls have left, in the order in which they did. */
+  /** The phases under which calls have left, in the order in which they did; those that are best effort apart. */
   get phases(): ReadonlyArray<string> {
     if (this.departures === undefined) return []
     return [...this.departures].filter(([, { isBestEffort }]) => !isBestEffort).map(([phase]) => phase)
   }
 
+  /** Whether any call has left. */
+  get hasDeparted(): boolean {
+    return this.departures !== undefined
+  }
+
   /** Whether a call left of which nobody knows what became, or has not come back yet. */
   get isUncertain(): boolean {
+    return this.some(({ isCertain, underWay }) => !isCertain || underWay > 0)
+  }
+
+  /** Whether the gateway did what a call of this run asked for. */
+  get hasHappened(): boolean {
+    return this.some(({ answer }) => answer !== undefined)
+  }
+
+  /** Whether the gateway took or held money in this run, and gave nothing back. */
+  get hasStanding(): boolean {
+    const has = (...methods: ReadonlyArray<string>) =>
+      this.some(({ answer, request }) =>
+        answer !== undefined && methods.some((method) => request.startsWith(`${method}:`))
+      )
+    return has("authorize", "capture") && !has("void", "refund")
+  }
+
+  /** Whether the gateway refused a call of this run. */
+  get isRefused(): boolean {
+    return this.some(({ isRefused }) => isRefused)
+  }
+
+  private some(isTrue: (departed: Departed) => boolean): boolean {
     if (this.departures === undefined) return false
-    return [...this.departures.values()].some(({ isBestEffort, isCertain, underWay }) =>
-      !isBestEffort && (!isCertain || underWay > 0)
-    )
+    for (const departed of this.departures.values()) {
+      if (!departed.isBestEffort && isTrue(departed)) return true
+    }
+    return false
   }
 }

@@ -30,6 +30,9 @@ export const narrow = <A, E, R>(
         downstreamKey: (name) => claim.downstreamKey(name),
         depart: (departure) => claim.depart(departure),
         arrive: (name, isCertain) => claim.arrive(name, isCertain),
+        remember: (name, answer) => claim.remember(name, answer),
+        recall: (name, request) => claim.recall(name, request),
+        witness: () => claim.witness(),
         repeatable: claim.repeatable,
         ...change(claim)
       })
