@@ -62,8 +62,8 @@ export const run = async (): Promise<Report> => {
     // As it comes it keeps less and checks less: no fingerprint, no owner, no lease. With key and validation it does what is
     // done here.
     return makeReport("idempotency-memory", rows, [
-      atMost("first call through Powertools' as it comes", measured.ratio("first call", "Powertools, first call"), 2),
-      atMost("replay through Powertools' as it comes", measured.ratio("replay", "Powertools, replay"), 0.6),
+      atMost("first call through Powertools' as it comes", measured.ratio("first call", "Powertools, first call"), 0.5),
+      atMost("replay through Powertools' as it comes", measured.ratio("replay", "Powertools, replay"), 0.35),
       atMost(
         "first call through Powertools' with key and validation",
         measured.ratio("first call", "Powertools with key and validation, first call"),

@@ -134,19 +134,135 @@ describe("an operation of several calls", () => {
   )
 
   test(
-    "a call under a phase that the resolver was not told of is unknown, and named",
+    "a call under a phase that the resolver was not told of does not leave",
     Effect.gen(function*() {
       const gateway = yield* TestGateway.TestGateway
       const process = yield* makeProcess()
-      const [logs, logger] = recorder()
-      yield* gateway.plan([TestGateway.proceed, TestGateway.lostReply])
-      const call = Idempotency.idempotent(sale, {
-        ...options,
-        resolve: Idempotency.resolveByLookup({ phases: ["authorize"] })
-      })
-      assert.strictEqual((yield* Effect.flip(process.run(Effect.provide(call, logger)))).disposition, "Unknown")
+      const resolve = Idempotency.resolveByLookup({ phases: ["authorize"] })
+      const exit = yield* Effect.exit(process.run(Idempotency.idempotent(sale, { ...options, resolve })))
+      assert.isTrue(Exit.isFailure(exit) && Cause.pretty(exit.cause).includes(`"capture" was not sent`))
+      assert.deepStrictEqual((yield* gateway.calls).map(({ method }) => method), ["authorize"])
       assert.strictEqual(yield* stateOf(), "Indeterminate")
-      assert.isTrue(logs.some(({ annotations, level }) => level === "Error" && annotations["phases"] === "capture"))
+      // Before anything has left, there is no reason to keep the key.
+      const other = Idempotency.Key.make("other")
+      const narrowed = Idempotency.phase(authorize(), "x")
+      yield* Effect.exit(process.run(Idempotency.idempotent(narrowed, { ...options, resolve, key: other })))
+      assert.lengthOf(yield* gateway.calls, 1)
+      assert.strictEqual(yield* stateOf(other), "Vacant")
+    })
+  )
+
+  for (const deduplicates of ["24 hours", false] as const) {
+    test(
+      `one that was not executed after one that was is not taken for nothing: ${String(deduplicates)}`,
+      Effect.gen(function*() {
+        const gateway = yield* TestGateway.TestGateway
+        const [first, second] = yield* Effect.all([makeProcess(), makeProcess()])
+        yield* gateway.plan([TestGateway.proceed, TestGateway.failBefore])
+        const error = yield* Effect.flip(first.run(sell))
+        assert.strictEqual(error.disposition, "Unknown")
+        assert.strictEqual(yield* stateOf(), "Indeterminate")
+        assert.isTrue(
+          error._tag === "IdempotencyError" && error.reason._tag === "OutcomeUnknown" &&
+            error.reason.others?.length === 1
+        )
+        yield* Effect.exit(second.run(sell))
+        assert.strictEqual(yield* gateway.charges, 1)
+      }),
+      { deduplicates }
+    )
+  }
+
+  test(
+    "a retry around several calls sends none again that was answered",
+    Effect.gen(function*() {
+      const gateway = yield* TestGateway.TestGateway
+      const process = yield* makeProcess()
+      yield* gateway.plan([TestGateway.proceed, TestGateway.failBefore])
+      const call = Effect.retry(sale, { times: 2 }).pipe(Idempotency.idempotent(options))
+      assert.strictEqual((yield* process.run(call)).kind, "capture")
+      assert.deepStrictEqual((yield* gateway.calls).map(({ method }) => method), ["authorize", "capture", "capture"])
+      assert.strictEqual(yield* gateway.charges, 1)
+    }),
+    { deduplicates: false }
+  )
+
+  test(
+    "an answer of its own does not settle an earlier request that may still arrive",
+    Effect.gen(function*() {
+      const gateway = yield* TestGateway.TestGateway
+      const [first, second] = yield* Effect.all([makeProcess(), makeProcess()])
+      yield* gateway.plan([TestGateway.late("2 minutes")])
+      const resolve = Idempotency.resolveByLookup({ phases: ["authorize"] })
+      const timed = Resilience.timeout(authorize(), "10 seconds")
+      const fiber = yield* begin(word(first.run(Idempotency.idempotent(timed, { ...options, resolve }))))
+      yield* advance("11 seconds")
+      yield* Fiber.await(fiber)
+      const refuses = Idempotency.idempotent(
+        Effect.fail(PaymentError.make(declined)) as ReturnType<typeof authorize>,
+        { ...options, resolve }
+      )
+      assert.strictEqual(yield* word(second.run(refuses)), "OutcomeUnknown")
+      assert.strictEqual(yield* stateOf(), "Indeterminate")
+      yield* advance("2 minutes")
+      assert.strictEqual(yield* word(second.run(refuses)), "test_auth_1")
+    })
+  )
+
+  test(
+    "a transaction that was found is looked at before it is believed",
+    Effect.gen(function*() {
+      const gateway = yield* TestGateway.TestGateway
+      const process = yield* makeProcess()
+      yield* gateway.plan([TestGateway.lostReply])
+      const resolve = Idempotency.resolveByLookup({ phases: ["authorize"], accepts: () => false })
+      assert.strictEqual(
+        (yield* Effect.flip(process.run(Idempotency.idempotent(authorize(), { ...options, resolve })))).disposition,
+        "Unknown"
+      )
+      assert.strictEqual(yield* stateOf(), "Indeterminate")
+    })
+  )
+
+  test(
+    "a resolver that throws, answers nonsense, or calls a refusal what is none, does not know",
+    Effect.gen(function*() {
+      const gateway = yield* TestGateway.TestGateway
+      const process = yield* makeProcess()
+      const notSent = PaymentError.make(new PaymentError.NetworkError({ sent: false }))
+      const resolvers: ReadonlyArray<() => unknown> = [
+        () => {
+          throw new Error("boom")
+        },
+        () => Effect.succeed(undefined),
+        () => Effect.succeed({ _tag: "Perhaps" }),
+        () => Effect.succeed(PaymentGateway.refused(notSent))
+      ]
+      for (const [index, resolve] of resolvers.entries()) {
+        yield* gateway.plan([TestGateway.lostReply])
+        const at = Idempotency.Key.make(`k${index}`)
+        const call = Idempotency.idempotent(authorize(), { ...options, key: at, resolve: resolve as never })
+        assert.strictEqual((yield* Effect.flip(process.run(call))).disposition, "Unknown")
+        assert.strictEqual(yield* stateOf(at), "Indeterminate", String(index))
+      }
+    })
+  )
+
+  test(
+    "what happened inside under a key of its own is not forgotten by the operation around it",
+    Effect.gen(function*() {
+      const process = yield* makeProcess()
+      const outer = Effect.andThen(
+        charge({ key: Idempotency.Key.make("inner") }),
+        Effect.fail(PaymentError.make(new PaymentError.NetworkError({ sent: false })))
+      ).pipe(Idempotency.idempotent({
+        ...options,
+        success: Schema.Never,
+        error: Schema.Union([PaymentError.PaymentError, Idempotency.IdempotencyError])
+      }))
+      const error = yield* Effect.flip(process.run(outer))
+      assert.strictEqual(error.disposition, "Unknown")
+      assert.strictEqual(yield* stateOf(), "Vacant")
     })
   )
 })
@@ -250,7 +366,54 @@ describe("an owner that is too late", () => {
   )
 })
 
+describe("a call that comes too late", () => {
+  test(
+    "does not leave once another owner may have taken over, nor after the operation has ended",
+    Effect.gen(function*() {
+      const gateway = yield* TestGateway.TestGateway
+      const [first, second] = yield* Effect.all([makeProcess(), makeProcess()])
+      first.plan({ renew: () => "hang" })
+      const slow = Effect.uninterruptible(Effect.andThen(Effect.sleep("10 minutes"), authorize()))
+      const late = yield* begin(word(first.run(Idempotency.idempotent(slow, options))))
+      yield* advance("6 minutes")
+      assert.strictEqual(yield* word(second.run(charge())), "test_auth_1")
+      yield* advance("5 minutes")
+      assert.strictEqual(yield* Fiber.join(late), "OutcomeUnknown")
+      const forked = Effect.as(
+        Effect.forkDetach(Effect.andThen(Effect.sleep("1 second"), authorize())),
+        { id: "done" }
+      )
+      const detached = Idempotency.idempotent(forked, {
+        ...options,
+        key: Idempotency.Key.make("detached"),
+        success: Schema.Struct({ id: Schema.String })
+      })
+      assert.strictEqual(yield* word(second.run(detached)), "done")
+      yield* advance("2 seconds")
+      assert.lengthOf(yield* gateway.calls, 1)
+    }),
+    { deduplicates: false }
+  )
+})
+
 describe("duplicates that wait", () => {
+  test(
+    "one that has time goes on waiting when the first has not, also for another process",
+    Effect.gen(function*() {
+      const [other, process] = yield* Effect.all([makeProcess(), makeProcess()])
+      const gateway = yield* TestGateway.TestGateway
+      yield* gateway.plan([TestGateway.delay("5 seconds")])
+      yield* begin(word(other.run(charge())))
+      const short = yield* begin(word(process.run(charge({ duplicates: "await", awaitAtMost: "1 second" }))))
+      const long = yield* begin(word(process.run(charge({ duplicates: "await", awaitAtMost: "20 seconds" }))))
+      yield* advance("2 seconds")
+      assert.strictEqual(yield* Fiber.join(short), "InFlight")
+      assert.isUndefined(long.pollUnsafe())
+      yield* advance("6 seconds")
+      assert.strictEqual(yield* Fiber.join(long), "test_auth_1")
+    })
+  )
+
   test(
     "one whose time is up is told that it is in flight, and the work goes on also when the first has gone",
     Effect.gen(function*() {

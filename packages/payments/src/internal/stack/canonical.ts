@@ -6,6 +6,7 @@
  *
  * @internal
  */
+import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 
@@ -156,6 +157,10 @@ const writeOther = (value: unknown, forms: Forms, depth: number, state: WriteSta
   const { json, parts } = forms
   if (value instanceof Map || value instanceof Set) {
     return kindOf(value) + writeArray(Array.from(value), forms, depth, state)
+  }
+  if (Option.isOption(value)) {
+    return kindOf(value) +
+      (Option.isSome(value) ? write(value.value, formsOf(forms, "value"), depth + 1, state) : "none")
   }
   if (parts !== undefined && parts !== value) return kindOf(value) + write(parts, forms, depth, state)
   if (json !== undefined) return kindOf(value) + write(json, undefined, depth, state)
