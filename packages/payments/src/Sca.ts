@@ -17,7 +17,8 @@
  *
  * What it does not do: decide. The issuer has the last word on every exemption, and counts low-value payments over all
  * merchants, so that a merchant's own counters are an estimate. Where the law leaves room the stricter reading is taken:
- * the payment at hand counts into both counters, and both have to hold.
+ * the payment at hand counts into both counters, and both have to hold; "does not exceed" is read as below. The British
+ * figures of the risk analysis could not be compared with a primary source: do so before you rely on them.
  *
  * This is a reading of the law by programmers. Have it checked by somebody who may give legal advice.
  *

@@ -4,7 +4,8 @@
  * @internal
  */
 import * as Effect from "effect/Effect"
-import { Migrator, SqlClient, type SqlError } from "../sql/client.ts"
+import { SqlClient } from "../sql/client.ts"
+import * as sqlMigrate from "../sql/migrate.ts"
 
 /** @internal What changes, in the order in which rows are read. `id` is the scope and the key, each with its length. */
 export const columns = [
@@ -29,7 +30,7 @@ export const idColumns = ["tenant", "operation", "version", "key"] as const
 /** @internal By number and name, for a migrator. */
 export const migrations = (
   table: string
-): { readonly [name: string]: Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient> } => ({
+): sqlMigrate.Migrations => ({
   "0001_records": Effect.gen(function*() {
     const sql = yield* SqlClient.SqlClient
     const { id, integer } = sql.onDialectOrElse({
@@ -63,21 +64,5 @@ const create = (table: string, id: string, integer: string): string =>
   expires_at ${integer}
 )`
 
-/** @internal Two processes that start at once: one migrates, the other waits for it. */
-export const migrate = (
-  table: string
-): Effect.Effect<void, Migrator.MigrationError | SqlError.SqlError, SqlClient.SqlClient> =>
-  Effect.gen(function*() {
-    const sql = yield* SqlClient.SqlClient
-    const run = Effect.asVoid(
-      Migrator.make({})({
-        loader: Migrator.fromRecord(migrations(table)),
-        table: `${table}_migrations`
-      })
-    )
-    yield* sql.onDialectOrElse({
-      // The lock that a write needs is taken before the migrations are read.
-      sqlite: () => Effect.provideService(run, SqlClient.BeginTransaction, "BEGIN IMMEDIATE"),
-      orElse: () => run
-    })
-  })
+/** @internal */
+export const migrate = (table: string) => sqlMigrate.migrate(table, migrations(table))

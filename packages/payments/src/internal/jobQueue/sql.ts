@@ -10,6 +10,7 @@ import { PersistedQueue } from "../effect/persistedQueue.ts"
 import { Migrator, SqlClient, type SqlError } from "../sql/client.ts"
 import { type Execute, pooled, type Row } from "../sql/execute.ts"
 import { integer } from "../sql/integer.ts"
+import * as sqlMigrate from "../sql/migrate.ts"
 import { compile, type Dialect, isIdentifier, pg, sqlite, type Types } from "../sql/statement.ts"
 import { type JobQueueError, unavailable } from "./errors.ts"
 import { fromJson } from "./json.ts"
@@ -48,16 +49,13 @@ export const make = Effect.fnUntraced(function*(
     lockExpiration: lockMillis,
     lockRefreshInterval: lockMillis / 3
   })
-  yield* Migrator.make({})({
-    loader: Migrator.fromRecord({
-      "0001_dead": Effect.flatMap(SqlClient.SqlClient, (sql) =>
-        Effect.asVoid(
-          sql.unsafe(
-            `CREATE INDEX "${table}_dead" ON "${table}" (queue_name, sequence) WHERE state = 'failed'`
-          ).unprepared
-        ))
-    }),
-    table: `${table}_dead_migrations`
+  yield* sqlMigrate.migrate(`${table}_dead`, {
+    "0001_dead": Effect.flatMap(SqlClient.SqlClient, (sql) =>
+      Effect.asVoid(
+        sql.unsafe(
+          `CREATE INDEX "${table}_dead" ON "${table}" (queue_name, sequence) WHERE state = 'failed'`
+        ).unprepared
+      ))
   })
   return { elements, ...deadLetters(pooled(sql), dialect, `"${table}"`) }
 })

@@ -5,7 +5,8 @@
  * @internal
  */
 import * as Effect from "effect/Effect"
-import { Migrator, SqlClient, type SqlError } from "../sql/client.ts"
+import { SqlClient } from "../sql/client.ts"
+import * as sqlMigrate from "../sql/migrate.ts"
 
 /** @internal In the order in which rows are read. `tail` is the text of the last entry. */
 export const columns = [
@@ -32,7 +33,7 @@ export const entryColumns = ["key", "seq", "epoch", "at", "state", "events"] as 
 /** @internal By number and name, for a migrator. */
 export const migrations = (
   table: string
-): { readonly [name: string]: Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient> } => ({
+): sqlMigrate.Migrations => ({
   "0001_runs": Effect.gen(function*() {
     const sql = yield* SqlClient.SqlClient
     const { integer, key, triggers } = sql.onDialectOrElse({
@@ -92,21 +93,5 @@ const entered = (table: string): string =>
 const appended = (table: string): string =>
   `CREATE TRIGGER "${table}_appended" AFTER UPDATE OF length ON "${table}" WHEN NEW.length > OLD.length ${enter(table)}`
 
-/** @internal Two processes that start at once: one migrates, the other waits for it. */
-export const migrate = (
-  table: string
-): Effect.Effect<void, Migrator.MigrationError | SqlError.SqlError, SqlClient.SqlClient> =>
-  Effect.gen(function*() {
-    const sql = yield* SqlClient.SqlClient
-    const run = Effect.asVoid(
-      Migrator.make({})({
-        loader: Migrator.fromRecord(migrations(table)),
-        table: `${table}_migrations`
-      })
-    )
-    yield* sql.onDialectOrElse({
-      // The lock that a write needs is taken before the migrations are read.
-      sqlite: () => Effect.provideService(run, SqlClient.BeginTransaction, "BEGIN IMMEDIATE"),
-      orElse: () => run
-    })
-  })
+/** @internal */
+export const migrate = (table: string) => sqlMigrate.migrate(table, migrations(table))

@@ -4,15 +4,16 @@
  * @internal
  */
 import * as Effect from "effect/Effect"
-import { Migrator, SqlClient, type SqlError } from "../sql/client.ts"
+import { SqlClient } from "../sql/client.ts"
 import { direct, type Execute, pooled } from "../sql/execute.ts"
+import * as sqlMigrate from "../sql/migrate.ts"
 import { compile, type Dialect, pg, sqlite, type Types, type Values } from "../sql/statement.ts"
 import { failed, type Record, type Store, type StoreFailed } from "./store.ts"
 
 /** @internal By number and name, for a migrator. */
 export const migrations = (
   table: string
-): { readonly [name: string]: Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient> } => ({
+): sqlMigrate.Migrations => ({
   "0001_records": Effect.gen(function*() {
     const sql = yield* SqlClient.SqlClient
     const { integer, key } = sql.onDialectOrElse({
@@ -28,21 +29,8 @@ export const migrations = (
   })
 })
 
-/** @internal Two processes that start at once: one migrates, the other waits for it. */
-export const migrate = (
-  table: string
-): Effect.Effect<void, Migrator.MigrationError | SqlError.SqlError, SqlClient.SqlClient> =>
-  Effect.gen(function*() {
-    const sql = yield* SqlClient.SqlClient
-    const run = Effect.asVoid(
-      Migrator.make({})({ loader: Migrator.fromRecord(migrations(table)), table: `${table}_migrations` })
-    )
-    yield* sql.onDialectOrElse({
-      // The lock that a write needs is taken before the migrations are read.
-      sqlite: () => Effect.provideService(run, SqlClient.BeginTransaction, "BEGIN IMMEDIATE"),
-      orElse: () => run
-    })
-  })
+/** @internal */
+export const migrate = (table: string) => sqlMigrate.migrate(table, migrations(table))
 
 /** @internal Undefined when the database is neither. */
 export const dialectOf = (sql: SqlClient.SqlClient): Dialect | undefined =>
