@@ -7,7 +7,7 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { PersistedQueue } from "../effect/persistedQueue.ts"
-import { Migrator, SqlClient, type SqlError } from "../sql/client.ts"
+import { type Migrator, SqlClient, type SqlError } from "../sql/client.ts"
 import { type Execute, pooled, type Row } from "../sql/execute.ts"
 import { integer } from "../sql/integer.ts"
 import * as sqlMigrate from "../sql/migrate.ts"
