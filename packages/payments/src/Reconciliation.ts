@@ -47,7 +47,7 @@ export type Side = "internal" | "gateway"
  * | `occurredAt` | when it happened, or was booked |
  * | `fee` | what the gateway kept; a side that does not state it is not compared |
  * | `kind` | charge or refund; a side that does not state it is not compared |
- * | `parent` | of a refund: the `transactionId` of its charge |
+ * | `parent` | of a refund: the `transactionId` of its charge. A side whose parent is no charge that is known is not compared |
  *
  * @category models
  * @since 0.1.0
@@ -95,7 +95,7 @@ export interface Pair {
  * | `Duplicate` | `duplicate` | a further record with this id on one side; `copy` counts from 2 to `copies` |
  * | `FeeMismatch` | `fee_mismatch` | both state a fee, and they differ by more than the tolerance |
  * | `DateDrift` | `date_drift` | the times are further apart than the window; `drift` is positive where the gateway is later |
- * | `OrphanRefund` | `orphan_refund` | a refund whose charge is on neither side, nor among {@link Policy}`.knownCharges` |
+ * | `OrphanRefund` | `orphan_refund` | a refund whose charge is on neither side, nor among {@link Policy}`.knownCharges`; or of which the sides name two different charges |
  *
  * A pair that differs in several ways is reported once for each of them. Of several records with one id on a side, the one
  * that differs least from the other side is paired, and each further one is a `Duplicate`.
@@ -149,7 +149,7 @@ export const kinds: ReadonlyArray<Kind> = text.kinds
  * | `tolerance` | by how much amounts may differ, per currency, inclusive; the sign is ignored | nothing |
  * | `feeTolerance` | the same for fees | nothing |
  * | `window` | how far the times may be apart, inclusive; `"Infinity"` turns the check off | 24 hours |
- * | `statusAliases` | another word for a status, on either side: `{ settled: "captured" }` | none |
+ * | `statusAliases` | another word for a status, on either side: `{ settled: "captured" }`; it may have another one itself | none |
  * | `orphanRefunds` | whether refunds are traced to their charge | `true` |
  * | `knownCharges` | ids of charges of earlier days, which a refund may name | none |
  *

@@ -156,6 +156,21 @@ describe("Reconciliation.reconcile", () => {
       )
     })
 
+    it("may have another word for another word", () => {
+      const statusAliases = { paid: "settled", settled: "captured", a: "b", b: "a" }
+      for (const [ours, theirs] of [["paid", "settled"], ["paid", "captured"], ["settled", "captured"], ["a", "b"]]) {
+        const report = Reconciliation.reconcile(
+          ...pair({ status: ours ?? "" }, { status: theirs ?? "" }),
+          { statusAliases }
+        )
+        assert.deepStrictEqual(found(report), [], `${ours} ${theirs}`)
+      }
+      assert.deepStrictEqual(
+        found(Reconciliation.reconcile(...pair({ status: "a" }, { status: "captured" }), { statusAliases })),
+        ["StatusMismatch tx"]
+      )
+    })
+
     it("differ where one side has a charge and the other a refund", () => {
       const options = { orphanRefunds: false }
       assert.deepStrictEqual(
@@ -348,6 +363,26 @@ describe("Reconciliation.reconcile", () => {
       const charge = record("tx")
       assert.deepStrictEqual(found(Reconciliation.reconcile([refund("tx"), charge], [refund(), charge])), [])
       assert.deepStrictEqual(found(Reconciliation.reconcile([refund(), charge], [refund("tx"), charge])), [])
+    })
+
+    it("are reported where the sides name different charges that are both there", () => {
+      const charges = [record("tx"), record("ty")]
+      const report = Reconciliation.reconcile([refund("tx"), ...charges], [refund("ty"), ...charges])
+      assert.deepStrictEqual(found(report), ["OrphanRefund re"])
+      assert.deepStrictEqual([report.matched, report.total], [2, 3])
+      assert.deepStrictEqual(report.discrepancies.map(Reconciliation.detail), [
+        "internal names the charge tx, gateway the charge ty: there is no charge that both name"
+      ])
+      // One of them may know the charge by a name of its own.
+      assert.deepStrictEqual(
+        found(Reconciliation.reconcile([refund("tx"), ...charges], [refund("ch_1"), ...charges])),
+        []
+      )
+      const policy = { orphanRefunds: false }
+      assert.deepStrictEqual(
+        found(Reconciliation.reconcile([refund("tx"), ...charges], [refund("ty"), ...charges], policy)),
+        []
+      )
     })
 
     it("may name a charge among copies, or of an earlier day", () => {

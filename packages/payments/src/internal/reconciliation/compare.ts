@@ -18,8 +18,26 @@ export const makeRules = (policy: Policy): Rules => ({
   tolerance: policy.tolerance ?? {},
   feeTolerance: policy.feeTolerance ?? {},
   windowMillis: Duration.toMillis(Duration.abs(Duration.fromInputUnsafe(policy.window ?? "24 hours"))),
-  aliases: new Map(Object.entries(policy.statusAliases ?? {}))
+  aliases: resolve(new Map(Object.entries(policy.statusAliases ?? {})))
 })
+
+/** Each word with what it stands for in the end. Of words that stand for each other it is the first by text. */
+const resolve = (aliases: ReadonlyMap<string, string>): ReadonlyMap<string, string> =>
+  new Map(Array.from(aliases.keys(), (word) => [word, endOf(aliases, word)]))
+
+const endOf = (aliases: ReadonlyMap<string, string>, word: string): string => {
+  const seen: Array<string> = []
+  let next: string | undefined = word
+  let at = word
+  while (next !== undefined) {
+    at = next
+    const again = seen.indexOf(at)
+    if (again !== -1) return seen.slice(again).sort(byText)[0] ?? at
+    seen.push(at)
+    next = aliases.get(at)
+  }
+  return at
+}
 
 /** Differences as bits: the greater the number, the worse the pair, whatever else differs. */
 export const Difference = { date: 1, fee: 2, status: 4, amount: 8, currency: 16 } as const

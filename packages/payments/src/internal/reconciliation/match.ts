@@ -148,8 +148,13 @@ const findOrphan = (
   gateway: TransactionRecord | undefined
 ): void => {
   if (internal?.kind !== "refund" && gateway?.kind !== "refund") return
-  const isKnown = (parent: string | undefined) => parent !== undefined && parent !== transactionId && isCharge(parent)
-  if (isKnown(internal?.parent) || isKnown(gateway?.parent)) return
+  const chargeOf = (record: TransactionRecord | undefined): string | undefined => {
+    const parent = record?.parent
+    return parent !== undefined && parent !== transactionId && isCharge(parent) ? parent : undefined
+  }
+  const ours = chargeOf(internal)
+  const theirs = chargeOf(gateway)
+  if ((ours ?? theirs) !== undefined && (ours ?? theirs) === (theirs ?? ours)) return
   found.push({ _tag: "OrphanRefund", transactionId, internal, gateway })
 }
 

@@ -68,10 +68,11 @@ const drift = (discrepancy: Extract<Discrepancy, { readonly _tag: "DateDrift" }>
 }
 
 const orphan = ({ gateway, internal }: Extract<Discrepancy, { readonly _tag: "OrphanRefund" }>): string => {
-  const parents = [internal?.parent, gateway?.parent].filter((parent) => parent !== undefined)
-  return parents.length === 0
-    ? "the refund names no charge"
-    : `there is no charge ${[...new Set(parents)].join(" or ")} on either side`
+  const [ours, theirs] = [internal?.parent, gateway?.parent]
+  if (ours === undefined && theirs === undefined) return "the refund names no charge"
+  return ours === undefined || theirs === undefined || ours === theirs
+    ? `there is no charge ${ours ?? theirs} on either side`
+    : `internal names the charge ${ours}, gateway the charge ${theirs}: there is no charge that both name`
 }
 
 export const toJson = (report: Report): Json => ({
