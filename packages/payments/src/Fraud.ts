@@ -204,6 +204,7 @@ export type Decision = typeof Decision.Type
  * - `VerdictInvalid`: what it answered is no verdict.
  * - `FlagInvalid`: its mode could not be told.
  * - `CurrencyUnknown`: it has no figure for the currency of the payment.
+ * - `AddressInvalid`: its list names IP addresses, and that of the payment cannot be read.
  *
  * @category models
  * @since 0.1.0
@@ -215,7 +216,8 @@ export const Failure = Schema.Literals([
   "Timeout",
   "VerdictInvalid",
   "FlagInvalid",
-  "CurrencyUnknown"
+  "CurrencyUnknown",
+  "AddressInvalid"
 ])
 
 /**
@@ -480,7 +482,10 @@ export type ListEntry = string | {
  * What a list names.
  *
  * - `emails`: an address, or `@domain` for all of it. Compared in lower case, as Unicode NFKC.
- * - `ips`: an IPv4 or IPv6 address, or a network in CIDR notation. Compared as numbers, however they are written.
+ * - `ips`: an IPv4 or IPv6 address, or a network in CIDR notation. Compared as numbers, however they are written. `ip` of a
+ *   payment may have a port (`203.0.113.7:443`, `[2001:db8::7]:443`) or a zone. One that cannot be read makes the rule fail
+ *   (`AddressInvalid`), and its `onFailure` decides; so does a list such as that of `X-Forwarded-For`, of which only you
+ *   know whose entry counts. That goes for an `allowlist` too.
  * - `tokens`: card tokens; `userIds`; `devices`: fingerprints. Compared as they are.
  *
  * @category models
@@ -689,6 +694,9 @@ export type VelocityOptions =
  * score 100 unless said otherwise.
  *
  * For `maxSum` a currency without a limit makes the rule fail, as with {@link highAmount}.
+ *
+ * The series at the store is the name of the rule, and for `maxSum` the name and the currency (`daily USD`). A name that
+ * looks like the latter gets a `!`.
  *
  * **Example**
  *

@@ -483,7 +483,13 @@ describe("blocklist and allowlist", () => {
   it("know addresses however they are written", () => {
     const rules = [Fraud.blocklist({ emails: [" Mallory@Example.COM ", "@throwaway.example"] })]
     for (
-      const email of ["mallory@example.com", "MALLORY@EXAMPLE.COM", "ｍallory@example.com", "x@throwaway.example"]
+      const email of [
+        "mallory@example.com",
+        "MALLORY@EXAMPLE.COM",
+        "ｍallory@example.com",
+        "x@throwaway.example",
+        "x@throwaway.example."
+      ]
     ) {
       assert.strictEqual(decide(rules, { email }), "Block", email)
     }
@@ -506,9 +512,15 @@ describe("blocklist and allowlist", () => {
       "2001:DB8:1:2:3:4:5:6",
       "2001:db8::",
       "2001:0db8:0000::1%eth0",
-      "::1"
+      "::1",
+      "203.0.113.9:443",
+      "[2001:db8::1]",
+      "[2001:db8::1]:65535",
+      "[2001:db8::1%eth0]:443",
+      "[::ffff:203.0.113.9]:443",
+      "::ffff:203.0.113.9%3"
     ]
-    const passed = ["203.0.112.255", "203.0.114.0", "198.51.100.8", "2001:db9::1", "::2", "::", "no address", ""]
+    const passed = ["203.0.112.255", "203.0.114.0:80", "198.51.100.8", "2001:db9::1", "[2001:db9::1]:80", "::2", "::"]
     for (const ip of blocked) assert.strictEqual(decide(rules, { ip }), "Block", ip)
     for (const ip of passed) assert.strictEqual(decide(rules, { ip }), "Approve", ip)
     assert.strictEqual(decide([Fraud.blocklist({ ips: ["0.0.0.0/0"] })], { ip: "8.8.8.8" }), "Block")
@@ -516,8 +528,55 @@ describe("blocklist and allowlist", () => {
     assert.strictEqual(decide([Fraud.blocklist({ ips: ["::/0"] })], { ip: "8.8.8.8" }), "Block")
   })
 
+  it("fail for an address that cannot be read, and let nothing through in silence", () => {
+    const rules = [Fraud.blocklist({ ips: ["203.0.113.0/24"], emails: ["mallory@example.com"] })]
+    const unreadable = [
+      "",
+      "no address",
+      "unknown",
+      "203.0.113.9, 10.0.0.1",
+      "203.0.113.9:99999",
+      "203.0.113.9:",
+      "203.0.113.9%eth0",
+      "0203.0.113.9",
+      "203.0.113.9/32",
+      "203.0.113",
+      "3405803785",
+      "0xcb.0.0x71.9",
+      "[203.0.113.9]:80",
+      "[2001:db8::1",
+      "2001:db8::1]",
+      "[2001:db8::1]80",
+      "2001:db8::1%",
+      "::ffff:0203.0.113.9",
+      "x".repeat(64)
+    ]
+    for (const ip of unreadable) {
+      const { decision, results } = evaluate(rules, { ip })
+      assert.strictEqual(decision, "Review", ip)
+      assert.deepStrictEqual(results, [
+        { _tag: "Failed", rule: "blocklist", version: 1, shadow: false, failure: "AddressInvalid", policy: "review" }
+      ])
+      assert.strictEqual(evaluate(rules, { ip, email: "mallory@example.com" }).decision, "Block", ip)
+      const closed = [Fraud.blocklist({ ips: ["203.0.113.0/24"], onFailure: "closed" })]
+      assert.strictEqual(evaluate(closed, { ip }).decision, "Block", ip)
+      // A list that names no address asks for none.
+      assert.strictEqual(evaluate([Fraud.blocklist({ emails: ["a@b.example"] })], { ip }).decision, "Approve", ip)
+      // Nobody is allowed by what cannot be read.
+      const allowed = evaluate([Fraud.allowlist({ ips: ["0.0.0.0/0", "::/0"] }), blocks("all")], { ip })
+      assert.strictEqual(allowed.decision, "Block", ip)
+    }
+    assert.strictEqual(decide(rules), "Approve")
+  })
+
   it("refuse what is no address or network", () => {
     const wrong = [
+      "203.0.113.0:80",
+      "[::1]",
+      "010.0.0.1",
+      // That would be the first 24 bits of IPv6, and with them all of IPv4.
+      "::ffff:203.0.113.0/24",
+      "::1%eth0",
       "256.1.1.1",
       "1.2.3",
       "1.2.3.4/33",
@@ -743,6 +802,23 @@ describe("velocity", () => {
         ["Approve", "Approve", "Approve", "Block", "Block", "Review"]
       )
     }).pipe(onMemory))
+
+  it.effect("counts apart what rules of other names count", () =>
+    Effect.gen(function*() {
+      const key = (context: Fraud.FraudContext) => context.userId
+      const names = ["x", "x USD", "x USD!", "x USD USD"]
+      const sums = names.map((name) => Fraud.velocity({ name, key, maxSum: [usd("1000.00")] }))
+      const counted = names.map((name) => Fraud.velocity({ name, key, maxCount: 50 }))
+      const calls: Array<ReadonlyArray<Velocity.Observation>> = []
+      yield* Effect.forEach(
+        [sums, counted],
+        (rules) => Fraud.evaluate(Fraud.makeUnsafe({ rules }), attempt("1"))
+      ).pipe(Effect.provide(storeOf(calls, counts(1))))
+      const series = calls.flat().map(({ series }) => series)
+      assert.strictEqual(new Set(series).size, 8, series.join(", "))
+      // What support forgets a counter by.
+      assert.deepStrictEqual([series[0], series[4]], ["x USD", "x"])
+    }))
 
   it.effect("counts different values", () =>
     Effect.gen(function*() {

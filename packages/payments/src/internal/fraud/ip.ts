@@ -17,16 +17,30 @@ export const parseNetwork = (text: string): Network | undefined => {
   if (bits === undefined) return undefined
   const offset = address.includes(":") ? 0 : 96
   const prefix = length === undefined ? 128 : Number(length) + offset
-  return prefix <= 128 ? { bits: bits >> BigInt(128 - prefix), length: prefix } : undefined
+  // Somebody who writes a part of an IPv4 network as IPv6 does not mean all of IPv4.
+  if (prefix > 128 || (prefix < 96 && bits >> 32n === mapped >> 32n)) return undefined
+  return { bits: bits >> BigInt(128 - prefix), length: prefix }
 }
 
-/** @internal */
-export const parseAddress = (text: string): bigint | undefined => {
+/**
+ * @internal The address of who has connected, as servers and proxies write it: by itself, with a port (`[::1]:443`), with
+ * a zone, which says through which interface and not who. Undefined for anything else. A list (`X-Forwarded-For`) is none:
+ * whose entry can be trusted depends on the proxies.
+ */
+export const parseHost = (text: string): bigint | undefined => {
+  if (text.length > 64) return undefined
+  const [, v4, v4Port] = /^([\d.]+):(\d{1,5})$/.exec(text) ?? []
+  const [, v6, v6Port] = /^\[([^[\]]*:[^[\]]*)\](?::(\d{1,5}))?$/.exec(text) ?? []
+  if (Number(v4Port ?? v6Port ?? 0) > 65_535) return undefined
+  const address = v4 ?? v6 ?? text
+  return parseAddress(address.includes(":") ? address.replace(/%[^%\s]+$/, "") : address)
+}
+
+const parseAddress = (text: string): bigint | undefined => {
   if (text.length > 45) return undefined
   const v4 = parseV4(text)
   if (v4 !== undefined) return mapped | v4
-  // The zone says through which interface, and not who.
-  return text.includes(":") ? parseV6(text.replace(/%.*$/, "")) : undefined
+  return text.includes(":") ? parseV6(text) : undefined
 }
 
 // ::ffff:0:0/96, RFC 4291 section 2.5.5.2.
@@ -34,7 +48,8 @@ const mapped = 0xffff_0000_0000n
 
 const parseV4 = (text: string): bigint | undefined => {
   const parts = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text)?.slice(1)
-  if (parts === undefined || parts.some((part) => Number(part) > 255)) return undefined
+  // Some read a part that begins with 0 as octal, so it is two addresses.
+  if (parts === undefined || parts.some((part) => Number(part) > 255 || /^0\d/.test(part))) return undefined
   return parts.reduce((bits, part) => (bits << 8n) | BigInt(part), 0n)
 }
 

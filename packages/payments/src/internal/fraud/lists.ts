@@ -5,16 +5,16 @@
  */
 import type * as DateTime from "effect/DateTime"
 import type { FraudContext, ListEntry, Lists } from "../../Fraud.ts"
-import { parseAddress, parseNetwork } from "./ip.ts"
-import type { Fault } from "./rule.ts"
+import { parseHost, parseNetwork } from "./ip.ts"
+import { CannotJudge, type Fault } from "./rule.ts"
 
 // Of all lists of a rule together.
 const entriesMax = 1_000_000
 
 interface Compiled {
   readonly faults: ReadonlyArray<Fault>
-  /** In which list the payment is found; undefined when in none. */
-  readonly find: (context: FraudContext, nowMillis: number) => string | undefined
+  /** In which list the payment is found; undefined when in none. Fails when that hangs on an address that is none. */
+  readonly find: (context: FraudContext, nowMillis: number) => string | CannotJudge | undefined
 }
 
 // When an entry expires, in milliseconds; Infinity for one that does not.
@@ -51,10 +51,12 @@ export const compile = (rule: string, lists: Lists): Compiled => {
     ],
     find: (context, now) => {
       if (hasEmail(emails, context.email, now)) return "e-mail address"
-      if (hasAddress(ips, context.ip, now)) return "IP address"
+      const byAddress = hasAddress(ips, context.ip, now)
+      if (byAddress === true) return "IP address"
       if (has(tokens, context.cardToken, now)) return "card token"
       if (has(userIds, context.userId, now)) return "user"
-      return has(devices, context.deviceFingerprint, now) ? "device" : undefined
+      if (has(devices, context.deviceFingerprint, now)) return "device"
+      return byAddress === undefined ? new CannotJudge("AddressInvalid") : undefined
     }
   }
 }
@@ -85,7 +87,8 @@ const has = (expiries: Expiries, value: string | undefined, now: number): boolea
 
 // --- e-mail
 
-const normalizeEmail = (email: string): string => email.normalize("NFKC").trim().toLowerCase()
+// A domain may end in a dot, and is the same one.
+const normalizeEmail = (email: string): string => email.normalize("NFKC").trim().toLowerCase().replace(/\.$/, "")
 
 const hasEmail = (emails: Expiries, email: string | undefined, now: number): boolean => {
   if (emails.size === 0 || email === undefined) return false
@@ -109,10 +112,11 @@ const networks = (entries: ReadonlyArray<Entry>): Networks => {
   return byLength
 }
 
-const hasAddress = (networks: Networks, ip: string | undefined, now: number): boolean => {
+/** Undefined: the address cannot be read. */
+const hasAddress = (networks: Networks, ip: string | undefined, now: number): boolean | undefined => {
   if (networks.size === 0 || ip === undefined) return false
-  const address = parseAddress(ip.trim())
-  if (address === undefined) return false
+  const address = parseHost(ip.trim())
+  if (address === undefined) return undefined
   for (const [length, expiries] of networks) {
     if (now < (expiries.get(address >> BigInt(128 - length)) ?? Number.NEGATIVE_INFINITY)) return true
   }

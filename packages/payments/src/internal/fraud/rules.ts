@@ -41,6 +41,7 @@ export const list = (options: ListOptions & RuleOptions, response: Response, kin
   const { faults, find } = lists.compile(options.name, options)
   const evaluate = (context: FraudContext, nowMillis: number): Answer => {
     const found = find(context, nowMillis)
+    if (found instanceof CannotJudge) return found
     return found === undefined ? Option.none() : hit(response, `the ${found} is on the ${kind}`)
   }
   return new Rule(
@@ -128,6 +129,7 @@ export const velocity = (options: VelocityOptions & RuleOptions, response: Respo
   const { key, window = "1 hour" } = options
   const eventsMax = eventsMaxOf(options)
   const counted = countedBy(options, eventsMax)
+  const series = seriesOf(options.name)
   const timeoutMillis = timeoutMillisOf(options.timeout)
   const observe = (context: FraudContext): Option.Option<Observation> | CannotJudge => {
     const whose = key(context)
@@ -135,7 +137,7 @@ export const velocity = (options: VelocityOptions & RuleOptions, response: Respo
     const part = counted.observe(context)
     return part === undefined || part instanceof CannotJudge
       ? part ?? Option.none()
-      : Option.some({ series: options.name, key: whose, window, attempt: context.attempt, eventsMax, ...part })
+      : Option.some({ series, key: whose, window, attempt: context.attempt, eventsMax, ...part })
   }
   const evaluate = (measure: Measure, context: FraudContext): Answer => {
     const reason = measure.isLowerBound ? `more than ${eventsMax} attempts` : counted.exceeded(measure, context)
@@ -148,6 +150,11 @@ export const velocity = (options: VelocityOptions & RuleOptions, response: Respo
     ...scoreFaults(options.name, [response])
   ])
 }
+
+/** The name, and never what {@link sumSeriesOf} makes of another name. */
+const seriesOf = (name: string): string => / [A-Z]{3}!*$/.test(name) ? `${name}!` : name
+
+const sumSeriesOf = (name: string, currency: Money.Currency): string => `${name} ${currency}`
 
 /** What differs between counting attempts, money and values. */
 interface Counted {
@@ -194,7 +201,7 @@ const bySum = (rule: string, maxSum: ReadonlyArray<Money.Money>): Counted => {
       if (!limits.has(money.currency)) return new CannotJudge("CurrencyUnknown")
       return amount._tag === "Failure"
         ? new CannotJudge("Error")
-        : { amount: amount.success, series: `${rule} ${money.currency}` }
+        : { amount: amount.success, series: sumSeriesOf(rule, money.currency) }
     },
     exceeded: ({ sum }, { money }) => {
       const limit = limits.get(money.currency)
