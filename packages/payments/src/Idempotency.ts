@@ -25,8 +25,9 @@
  * | `resolveTimeout` | 10 seconds | 1 millisecond to 1 hour |
  * | `payloadLimitBytes`, `resultLimitBytes` | 256 KiB, 256 KiB | 1 byte to 16 MiB |
  *
- * An option that is out of bounds is a mistake in the program: the call dies with `Resilience.InvalidOption`, and nothing
- * is claimed or run.
+ * An option that is out of bounds, and a success or error schema of which a part has no stored form (`Unknown`, `Any`,
+ * `Object`, `instanceOf`), is a mistake in the program: the call dies with `Resilience.InvalidOption`, and nothing is
+ * claimed or run.
  *
  * Read `IdempotencyStore` for where records are kept, `Resilience` for what stands inside.
  *
@@ -408,10 +409,20 @@ const run = <A, E, R, P, R2>(
 ) =>
   Effect.withFiber((caller) => {
     const policy = isDefault(options) ? defaults : policyOf(options)
-    return policy instanceof InvalidOption
-      ? Effect.die(policy)
-      : engineOf(Context.getUnsafe(caller.context, Idempotency)).run(callOf(self, options, policy, project), caller)
+    if (policy instanceof InvalidOption) return Effect.die(policy)
+    const call = callOf(self, options, policy, project)
+    const { errorCodec, successCodec } = call
+    return successCodec.unstorable === undefined && errorCodec.unstorable === undefined
+      ? engineOf(Context.getUnsafe(caller.context, Idempotency)).run(call, caller)
+      : Effect.die(unstorableOf(successCodec.unstorable, errorCodec.unstorable))
   }) as Effect.Effect<never, IdempotencyError>
+
+const unstorableOf = (success: string | undefined, error: string | undefined) =>
+  new InvalidOption({
+    stage: "idempotent",
+    option: success === undefined ? "error" : "success",
+    expected: `a schema whose values read back as they were stored, such as Schema.Json: ${success ?? error}`
+  })
 
 const callOf = <A, E, R, P, R2>(
   self: Effect.Effect<A, E, R>,

@@ -966,6 +966,10 @@ describe("bounds", () => {
         long = long.pipe(Saga.step(`s${i}` as "s", { ...base, run: () => Effect.succeed("a"), compensate })) as never
       }
       assert.strictEqual(yield* reasonOf(Saga.execute(long, order, o1)), "SagaInvalid")
+      const unstored = Saga.make("unstored", { payload }).pipe(
+        Saga.step("a", { ...base, success: Schema.Unknown, run: () => Effect.succeed("a"), compensate })
+      )
+      assert.strictEqual(yield* reasonOf(Saga.execute(unstored, order, o1)), "SagaInvalid")
       assert.deepStrictEqual(yield* Saga.list(), [])
     }).pipe(Effect.provide(all)))
 

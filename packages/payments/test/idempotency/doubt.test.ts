@@ -539,6 +539,34 @@ describe("options", () => {
   )
 
   test(
+    "a success or an error of which a part has no stored form is refused, and nothing runs or is claimed",
+    Effect.gen(function*() {
+      const process = yield* makeProcess()
+      let runs = 0
+      const self = Effect.sync((): unknown => ++runs)
+      const optionOf = <A>(call: Effect.Effect<A, unknown, Idempotency.Idempotency>) =>
+        Effect.map(Effect.exit(process.run(call)), (exit) => {
+          const defect = Exit.isFailure(exit) ? Cause.findDefect(exit.cause) : undefined
+          return defect?._tag === "Success" && defect.success instanceof Resilience.InvalidOption
+            ? `${defect.success.option}: ${defect.success.expected}`
+            : "none"
+        })
+      const success = yield* optionOf(Idempotency.idempotent(self, { ...options, success: Schema.Unknown }))
+      assert.match(success, /^success: .*Schema\.Json.*Unknown/u)
+      const error = yield* optionOf(
+        Idempotency.idempotent(self as Effect.Effect<unknown, Failed>, {
+          ...options,
+          success: Schema.Json,
+          error: Failed
+        })
+      )
+      assert.match(error, /^error: .* at cause$/u)
+      assert.strictEqual(runs, 0)
+      assert.isUndefined(yield* stateOf())
+    })
+  )
+
+  test(
     "transactional needs a store with transactions",
     Effect.gen(function*() {
       const process = yield* makeProcess()
@@ -550,6 +578,41 @@ describe("options", () => {
       const exit = yield* Effect.exit(process.run(call))
       assert.isTrue(Exit.isFailure(exit) && Cause.hasDies(exit.cause))
       assert.isUndefined(yield* stateOf())
+    })
+  )
+})
+
+describe("the scope of the work", () => {
+  const worded = { ...options, success: Schema.String }
+
+  test(
+    "is its own: what it acquires is released when it ends, and not with the caller",
+    Effect.gen(function*() {
+      const process = yield* makeProcess()
+      const events: Array<string> = []
+      const note = (event: string) => Effect.sync(() => void events.push(event))
+      const work = Effect.gen(function*() {
+        yield* Effect.acquireRelease(note("acquired"), () => note("released"))
+        yield* Effect.sleep("1 second")
+        yield* note("ended")
+        return "done"
+      })
+      const call = (key: string) =>
+        Idempotency.idempotent(work, { ...worded, key: Idempotency.Key.make(key), onInterrupt: "detach" })
+      // The caller goes with its scope while the work lasts.
+      const caller = yield* begin(Effect.scoped(process.run(call("left"))))
+      yield* Fiber.interrupt(caller)
+      assert.deepStrictEqual(events, ["acquired"])
+      yield* advance("2 seconds")
+      assert.deepStrictEqual(events.splice(0), ["acquired", "ended", "released"])
+      // The caller's scope stays open: the work's does not wait for it.
+      yield* Effect.scoped(Effect.gen(function*() {
+        const caller = yield* begin(process.run(call("kept")))
+        yield* advance("2 seconds")
+        assert.strictEqual(yield* Fiber.join(caller), "done")
+        yield* note("caller goes on")
+      }))
+      assert.deepStrictEqual(events, ["acquired", "ended", "released", "caller goes on"])
     })
   )
 })
@@ -589,6 +652,32 @@ describe("what an operator is told", () => {
   )
 
   test(
+    "a record whose owners have all vanished is parked by the claim that counts the last, and that is logged once",
+    Effect.gen(function*() {
+      const [logs, logger] = recorder()
+      const gateway = yield* TestGateway.TestGateway
+      const call = charge({ attemptsMax: 2, resolve: () => Effect.never })
+      yield* gateway.plan([TestGateway.hang({ happened: true })])
+      for (let owner = 0; owner < 2; owner++) {
+        const process = yield* makeProcess()
+        yield* begin(word(process.run(call)))
+        yield* process.crash
+        yield* advance("31 seconds")
+      }
+      const process = yield* makeProcess()
+      const run = word(Effect.provide(process.run(call), logger))
+      assert.strictEqual(yield* run, "Parked")
+      yield* advance("1 second")
+      assert.strictEqual(yield* run, "Parked")
+      const errors = logs.filter(({ level }) => level === "Error")
+      assert.lengthOf(errors, 1)
+      assert.include(errors[0]?.message, "parked")
+      assert.deepInclude(errors[0]?.annotations, { tenant: options.scope.tenant, operation: options.scope.operation })
+      assert.match(String(errors[0]?.annotations["downstreamKeys"]), /^ep1_[0-9a-f]{40}$/u)
+    })
+  )
+
+  test(
     "a sweep that fails is logged",
     Effect.gen(function*() {
       const [logs, logger] = recorder()
@@ -606,6 +695,10 @@ describe("what an operator is told", () => {
     })
   )
 })
+
+class Failed extends Schema.TaggedError<Failed>()("Failed", { cause: Schema.Unknown }) {
+  readonly disposition = "Refused" as const
+}
 
 /** Keeps what is logged. */
 function recorder() {

@@ -2,8 +2,8 @@
 import { SqliteClient } from "@effect-payments/sqlite"
 import { NodeCrypto } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { type Duration, Effect, Exit, Fiber, Layer, Schema } from "effect"
-import { Idempotency, IdempotencyStore, PaymentError } from "effect-payments"
+import { Cause, type Duration, Effect, Exit, Fiber, Layer, Schema } from "effect"
+import { Idempotency, IdempotencyStore, PaymentError, Resilience } from "effect-payments"
 import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
 
@@ -113,4 +113,18 @@ describe("a transaction over SQLite", () => {
       )
       assert.deepStrictEqual(yield* booked, ["a"])
     }).pipe(Effect.provide(IdempotencyStore.layerStoreSql().pipe(Layer.provideMerge(layer)))))
+
+  it.effect("is refused over a database that is not the store's, and nothing is claimed or written", () =>
+    Effect.gen(function*() {
+      const other = yield* Layer.build(SqliteClient.layer({ filename: ":memory:" }))
+      yield* Effect.provide(SqlClient.SqlClient.use((sql) => sql`CREATE TABLE orders (id TEXT)`), other)
+      const exit = yield* Effect.exit(Effect.provide(book("elsewhere", "1 second"), other))
+      const defect = Exit.isFailure(exit) ? Cause.findDefect(exit.cause) : undefined
+      assert.isTrue(
+        defect?._tag === "Success" && defect.success instanceof Resilience.InvalidOption &&
+          defect.success.option === "transactional" && defect.success.expected.includes("would not roll back")
+      )
+      assert.deepStrictEqual(yield* Effect.provide(booked, other), [])
+      assert.isUndefined(yield* Idempotency.inspect(options("elsewhere")))
+    }).pipe(Effect.scoped, Effect.provide(layer)))
 })

@@ -10,6 +10,7 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { Digest } from "../effect/crypto.ts"
 import { type Codec, codecOf } from "../stack/canonical.ts"
+import { unstorable } from "../stack/storable.ts"
 import type { Shape, StepShape } from "./decide.ts"
 import { SagaError, SagaInvalid } from "./errors.ts"
 import { type Event, Name } from "./record.ts"
@@ -89,7 +90,7 @@ export const compile = Effect.fnUntraced(
 const isName = Schema.is(Name)
 
 // What types rule out is checked all the same: a saga may come from code without them.
-const faultOf = ({ name, steps }: Untyped): string | undefined => {
+const faultOf = ({ name, payload, steps }: Untyped): string | undefined => {
   const names = steps.map((step) => step.name)
   const expected = "1 to 255 printable ASCII characters, no space at either end"
   if (!isName(name)) return `its name must be ${expected}`
@@ -105,6 +106,11 @@ const faultOf = ({ name, steps }: Untyped): string | undefined => {
   if (!isOrdered) return "its steps are not in order: compensatable, then one pivot, then retriable"
   const wrong = steps.flatMap(({ verify }) => invalid in Object(verify) ? [String(Object(verify)[invalid])] : [])[0]
   if (wrong !== undefined) return wrong
+  const unstored =
+    [payload, ...steps.flatMap(({ error, success }) => [success, error])].flatMap((schema) =>
+      schema === undefined ? [] : unstorable(schema) ?? []
+    )[0]
+  if (unstored !== undefined) return `a schema of it has no stored form: ${unstored}`
   const millis = steps.flatMap((step) => [step.timeout, step.verifyTimeout, step.undoTimeout])
   return millis.every((input) => input === undefined || millisOf(input, 1) !== undefined)
     ? undefined

@@ -9,6 +9,7 @@
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import { unstorable } from "./storable.ts"
 
 /** @internal Why a value has no canonical form. */
 export type Fault = "not encodable" | "not a finite number" | "a lone surrogate" | "nested too deep" | "too large"
@@ -20,6 +21,8 @@ export interface Codec {
   readonly canonical: (value: unknown, limitBytes: number) => Result.Result<string, Fault>
   readonly store: (value: unknown, limitBytes: number) => Result.Result<string, Fault>
   readonly restore: (text: string) => Result.Result<unknown, Fault>
+  /** What of the schema cannot be stored, if anything. */
+  readonly unstorable: string | undefined
 }
 
 const codecs = new WeakMap<object, Codec>()
@@ -69,7 +72,8 @@ const makeCodec = (schema: Schema.Codec<unknown, unknown>): Codec => {
         attempt(() => Result.map(encodeJson(value), (encoded) => JSON.stringify(encoded) ?? "null")),
         (text) => bounded(text, limitBytes)
       ),
-    restore: (text) => attempt(() => decodeJson(JSON.parse(text)))
+    restore: (text) => attempt(() => decodeJson(JSON.parse(text))),
+    unstorable: unstorable(schema)
   }
 }
 
