@@ -281,6 +281,7 @@ export const makeOutbox = <Event extends Tagged>(options: {
   readonly attemptsMax?: number | undefined
   readonly retry?: Schedule.Schedule<unknown, number> | undefined
   readonly payloadLimitBytes?: number | undefined
+  readonly timeout?: Duration.Input | undefined
 }): Effect.Effect<Outbox<Event>, never, JobQueue.SqlJobQueueStore> =>
   Effect.gen(function*() {
     const store = yield* JobQueue.SqlJobQueueStore

@@ -5,18 +5,23 @@
  * It prevents that work is lost with the process that was to do it, that one job that always fails blocks the others or
  * runs for ever, and that what has failed for good is gone, or seen by nobody.
  *
- * It guarantees that a job that was taken in is run at least once, by one worker at a time, and ends as done or among the
- * dead letters. A job whose worker died is taken by another when its lock is over. An id is
+ * It guarantees that a job that was taken in is run at least once and ends as done or among the dead letters. An id is
  * taken once: offering it again changes nothing, also after it is done.
  *
- * At least once means more than once now and then: when a process dies between the work and the word that it is done. So a
- * handler that moves money is an `Idempotency.idempotent` one, with the id of the job as its key; a handler without it does
- * not compile, as anywhere else.
+ * A worker holds the lock of its job and renews it. When it was killed, another takes the job once the lock is over, and
+ * the attempt counts. A handler is stopped when its lock could not be renewed for as long as it holds, and when another
+ * worker has the job. Only what was frozen for longer than that, and wakes up, can run beside another for a moment; the
+ * store takes no word of it, which is logged and counted as `lost`.
+ *
+ * So at least once means more than once now and then: also when a process dies between the work and the word that it is
+ * done. A handler that moves money is an `Idempotency.idempotent` one, with the id of the job as its key; a handler without
+ * it does not compile, as anywhere else.
  *
  * | option | default | bounds |
  * |---|---|---|
  * | `attemptsMax` | 10 | 1 to 1000 |
  * | `retry`, by the number of the attempt | 1 second, doubling, up to 5 minutes | |
+ * | `timeout` of a handler | 5 minutes | 1 millisecond to 1 day |
  * | `payloadLimitBytes`, of the job as JSON | 256 KiB | 1 to 16 MiB |
  * | `workers` | 4 | 1 to 1000 |
  * | an id | a random one | 1 to 200 printable ASCII characters |
@@ -24,7 +29,9 @@
  * | what is kept of a failure | | 4096 characters, without card data |
  *
  * A failure whose disposition is `Refused` is final and not tried again. An interruption, such as a shutdown, gives the
- * job back and counts as no attempt. Dead letters are kept until they are requeued or discarded.
+ * job back and counts as no attempt. A handler whose `timeout` is over is interrupted and has failed: the job is tried again,
+ * or is a dead letter after its last attempt. One that does not end within 10 seconds of that is left to itself, so that
+ * its worker goes on; the failure says so. Dead letters are kept until they are requeued or discarded.
  *
  * What it does not do: keep an order. Jobs start roughly in the order in which they came. And it does not encrypt: jobs
  * stand in the store as their schema encodes them, so a card token may be in one and a card number never.
@@ -150,6 +157,7 @@ export interface Options<A> {
   readonly attemptsMax?: number | undefined
   readonly retry?: Schedule.Schedule<unknown, number> | undefined
   readonly payloadLimitBytes?: number | undefined
+  readonly timeout?: Duration.Input | undefined
 }
 
 /**
@@ -262,7 +270,9 @@ export const layerStoreMemory = (
 
 /**
  * - `pollInterval`, 1 second: how often an idle worker looks for what other processes have offered.
- * - `lock`, 90 seconds: how long after its worker was last heard of a job is taken by another. Renewed three times in it.
+ * - `lock`, 90 seconds, at least 1: how long after its worker was last heard of a job is taken by another: then with the
+ *   next poll, on Redis within a third of it. Renewed three times in it. On SQLite a handler that holds the one connection in
+ *   a transaction for longer is stopped, since nothing can be renewed.
  * - `keepFor`, 30 days: how long the ids of jobs that are done stay taken.
  * - `sweepEvery`, 1 hour: how often older ones are deleted; `false` leaves it to others.
  *

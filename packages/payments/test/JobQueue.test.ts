@@ -1,6 +1,6 @@
 import { SqliteClient } from "@effect-payments/sqlite"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Fiber, Layer, Metric, Option, Schedule, Schema, Scope } from "effect"
+import { Cause, Effect, Exit, Fiber, Layer, Logger, Metric, Option, Schedule, Schema, Scope } from "effect"
 import { JobQueue } from "effect-payments"
 import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
@@ -97,6 +97,50 @@ describe("JobQueue", () => {
       assert.deepStrictEqual(counts.sort(), ["dead 1", "done 1", "released 1", "retried 1"])
     }).pipe(Effect.provide(memory)))
 
+  it.effect("stops a handler whose time is over, tries again, and keeps it when that was the last attempt", () =>
+    Effect.gen(function*() {
+      const queue = yield* make({ name: "slow", attemptsMax: 2, retry: Schedule.spaced(0), timeout: "1 minute" })
+      yield* queue.offer(0, { id: "hangs" })
+      yield* queue.offer(1, { id: "ends" })
+      const ran: Array<string> = []
+      yield* fork(queue.work((n, { attempt, id }) =>
+        Effect.suspend(() => {
+          ran.push(`${id} ${attempt}`)
+          return n === 0 ? Effect.never : Effect.void
+        }), { workers: 1 }))
+      yield* TestClock.adjust("59999 millis")
+      assert.deepStrictEqual(ran, ["hangs 1"])
+      yield* TestClock.adjust("1 millis")
+      yield* TestClock.adjust("1 minute")
+      yield* TestClock.adjust(0)
+      assert.deepStrictEqual(ran.toSorted(), ["ends 1", "hangs 1", "hangs 2"])
+      const [dead] = yield* queue.deadLetters()
+      assert.deepStrictEqual([dead?.id, dead?.attempts], ["hangs", 2])
+      assert.include(dead?.failure, "the handler was stopped after 1m")
+      assert.isTrue(yield* queue.requeue("hangs"))
+      yield* TestClock.adjust(0)
+      assert.strictEqual(ran.at(-1), "hangs 1")
+    }).pipe(Effect.provide(memory)))
+
+  it.effect("gives a handler five minutes, and one that cannot be stopped its worker back all the same", () =>
+    Effect.gen(function*() {
+      const queue = yield* make({ attemptsMax: 1 })
+      yield* queue.offer(0, { id: "deaf" })
+      yield* queue.offer(1, { id: "next" })
+      const ran: Array<number> = []
+      yield* fork(queue.work((n) =>
+        Effect.suspend(() => {
+          ran.push(n)
+          return n === 0 ? Effect.uninterruptible(Effect.never) : Effect.void
+        }), { workers: 1 }))
+      yield* TestClock.adjust("5 minutes")
+      assert.deepStrictEqual(ran, [0])
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(ran, [0, 1])
+      const [dead] = yield* queue.deadLetters()
+      assert.include(dead?.failure, "stopped after 5m, and has not ended since")
+    }).pipe(Effect.provide(memory)))
+
   it.effect("works as long as the layer of its workers lives", () =>
     Effect.gen(function*() {
       const store = yield* Effect.scoped(Layer.build(memory))
@@ -127,6 +171,9 @@ describe("JobQueue", () => {
       yield* dies(make({ name: "a:b" }), "JobQueue.make: name must be")
       yield* dies(make({ attemptsMax: 0 }), "JobQueue.make: attemptsMax must be")
       yield* dies(make({ payloadLimitBytes: 0.5 }), "JobQueue.make: payloadLimitBytes must be")
+      for (const timeout of [0, "2 days", Infinity] as const) {
+        yield* dies(make({ timeout }), "JobQueue.make: timeout must be")
+      }
       yield* dies(
         Effect.flatMap(make(), (queue) => queue.work(() => Effect.void, { workers: 0 })),
         "JobQueue.work: workers must be"
@@ -136,6 +183,97 @@ describe("JobQueue", () => {
 })
 
 describe("JobQueue on a database", () => {
+  const lostOf = (queue: string) =>
+    Effect.map(
+      Metric.snapshot,
+      (all) =>
+        all.flatMap((metric) =>
+          metric.id === "effect_payments_jobs_total" && metric.type === "Counter" &&
+            metric.attributes?.["queue"] === queue && metric.attributes["outcome"] === "lost"
+            ? [Number(metric.state.count)]
+            : []
+        ).reduce((sum, count) => sum + count, 0)
+    )
+
+  it.live("records nothing of a worker that was frozen past its lock, and says so", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const queue = yield* make({ name: "frozen" })
+      yield* queue.offer(1, { id: "job" })
+      const logs: Array<string> = []
+      let others = ""
+      const fiber = yield* fork(
+        queue.work(() =>
+          Effect.gen(function*() {
+            // Another process takes the job, and this one is frozen meanwhile.
+            yield* sql`UPDATE effect_payments_jobs
+              SET attempts = attempts + 1, acquired_by = 'another', acquired_at = CURRENT_TIMESTAMP`
+            others = JSON.stringify(yield* sql`SELECT * FROM effect_payments_jobs`)
+            Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1100)
+          }), { workers: 1 }).pipe(
+            Effect.provide(Logger.layer([Logger.make(({ message }) => void logs.push(String(message)))]))
+          )
+      )
+      yield* Effect.sleep("5 millis").pipe(
+        Effect.andThen(lostOf("frozen")),
+        Effect.repeat({ until: (count) => count === 1 })
+      )
+      yield* Fiber.interrupt(fiber)
+      assert.deepStrictEqual(logs, [
+        "queue frozen: job job was taken by another worker while attempt 1 ran, of which nothing is recorded"
+      ])
+      assert.strictEqual(JSON.stringify(yield* sql`SELECT * FROM effect_payments_jobs`), others)
+      assert.strictEqual(yield* queue.deadLetterCount, 0)
+    }).pipe(Effect.provide(sqlite)))
+
+  it.live("stops a handler whose job was taken by another worker", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const queue = yield* make({ name: "stolen" })
+      yield* queue.offer(1)
+      let stopped = false
+      const fiber = yield* fork(queue.work(() =>
+        sql`UPDATE effect_payments_jobs SET attempts = attempts + 1, acquired_by = 'another'`.pipe(
+          Effect.andThen(Effect.never),
+          Effect.onInterrupt(() => Effect.sync(() => void (stopped = true)))
+        ), { workers: 1 }))
+      yield* Effect.sleep("5 millis").pipe(
+        Effect.andThen(lostOf("stolen")),
+        Effect.repeat({
+          until: (count) =>
+            count === 1
+        })
+      )
+      assert.isTrue(stopped)
+      yield* Fiber.interrupt(fiber)
+    }).pipe(Effect.provide([sqlite, Logger.layer([])])))
+
+  it.live("stops a handler when nobody renews its lock for as long as that holds, and tries again", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const queue = yield* make({ name: "silent", attemptsMax: 1 })
+      yield* queue.offer(1)
+      let stopped = false
+      const fiber = yield* fork(queue.work(() =>
+        sql`ALTER TABLE effect_payments_jobs RENAME TO elsewhere`.pipe(
+          Effect.andThen(Effect.never),
+          Effect.onInterrupt(() =>
+            Effect.sync(() => void (stopped = true)).pipe(
+              Effect.andThen(sql`ALTER TABLE elsewhere RENAME TO effect_payments_jobs`),
+              Effect.orDie
+            )
+          )
+        ), { workers: 1 }))
+      yield* Effect.sleep("5 millis").pipe(
+        Effect.andThen(Effect.orElseSucceed(queue.deadLetterCount, () => 0)),
+        Effect.repeat({ until: (count) => count === 1 })
+      )
+      assert.isTrue(stopped)
+      yield* Fiber.interrupt(fiber)
+      const [dead] = yield* queue.deadLetters()
+      assert.include(dead?.failure, "the store did not renew the lock of its job")
+    }).pipe(Effect.provide([sqlite, Logger.layer([])])))
+
   it.live("takes a job in with the commit, or not at all", () =>
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient

@@ -6,7 +6,7 @@
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import type { DeadLetter, JobQueue, Options } from "../../JobQueue.ts"
-import { nameExpected, namePattern, reader } from "../option/option.ts"
+import { dayMillis, nameExpected, namePattern, reader } from "../option/option.ts"
 import type { JobQueueError } from "./errors.ts"
 import * as engine from "./queue.ts"
 import type { Store } from "./store.ts"
@@ -14,14 +14,15 @@ import type { Store } from "./store.ts"
 /** @internal */
 export const makeOn = <A>(store: Store, options: Options<A>): Effect.Effect<JobQueue<A>> =>
   Effect.gen(function*() {
-    const { integer, matching } = reader("JobQueue.make")
+    const { integer, matching, millis } = reader("JobQueue.make")
     const name = yield* matching("name", options.name, namePattern, nameExpected)
     const made = yield* engine.make<A>(store, {
       name,
       payload: options.payload,
       attemptsMax: yield* integer("attemptsMax", options.attemptsMax ?? 10, 1, 1000),
       retry: options.retry,
-      payloadLimitBytes: yield* integer("payloadLimitBytes", options.payloadLimitBytes ?? 262_144, 1, 16_777_216)
+      payloadLimitBytes: yield* integer("payloadLimitBytes", options.payloadLimitBytes ?? 262_144, 1, 16_777_216),
+      timeoutMillis: yield* millis("timeout", options.timeout ?? "5 minutes", 1, dayMillis)
     })
     return {
       name,

@@ -67,6 +67,7 @@ export const make = (capacity: number): Effect.Effect<Store> =>
         take: (options) => take(memory, options),
         cleanup: ({ failedTimeToLive, timeToLive }) => Effect.sync(() => cleanup(memory, timeToLive, failedTimeToLive))
       }),
+      lease: undefined,
       dead: (queue, { after, limit }) =>
         Effect.sync(() =>
           [...jobs(queue).dead.values()]

@@ -17,6 +17,7 @@ import { deadLetter, PersistedQueue } from "../effect/persistedQueue.ts"
 import { SqlError } from "../sql/client.ts"
 import { monotonicMillis } from "../stack/clock.ts"
 import { invalid, JobQueueError, unavailable } from "./errors.ts"
+import { type End, type Leases, make as makeLeases } from "./lease.ts"
 import type { Store } from "./store.ts"
 
 /** @internal */
@@ -26,6 +27,7 @@ export interface Policy<A> {
   readonly attemptsMax: number
   readonly retry: Schedule.Schedule<unknown, number> | undefined
   readonly payloadLimitBytes: number
+  readonly timeoutMillis: number
 }
 
 /** @internal */
@@ -48,12 +50,12 @@ export interface Engine<A> {
 }
 
 const jobs = Metric.counter("effect_payments_jobs_total", {
-  description: "Runs of jobs by outcome: done, retried, dead, released",
+  description: "Runs of jobs by outcome: done, retried, dead, released, lost",
   incremental: true
 })
 const durations = Metric.timer("effect_payments_job_duration", { description: "Runs of jobs" })
 
-type Outcome = "dead" | "done" | "released" | "retried"
+type Outcome = "dead" | "done" | "lost" | "released" | "retried"
 
 const idPattern = /^[\x21-\x7e]{1,200}$/
 const delayMaxMillis = 366 * 86_400_000
@@ -82,7 +84,11 @@ export const make = <A>(store: Store, policy: Policy<A>): Effect.Effect<Engine<A
           Effect.mapError(encode(payload), () => invalid("payload", "what its schema encodes")),
           (element) => offer(store, policy, element, options)
         ),
-      work: (handler, workers) => work(policy, queue, handler, workers),
+      work: (handler, workers) =>
+        Effect.flatMap(
+          makeLeases(policy.name, store.lease),
+          (leases) => work(policy, queue, leases, handler, workers)
+        ),
       decode: Schema.decodeUnknownEffect(json)
     }
   })
@@ -140,17 +146,19 @@ interface Shift {
 const work = <A, E, R>(
   policy: Policy<A>,
   queue: PersistedQueue.PersistedQueue<A>,
+  leases: Leases,
   handler: (payload: A, job: Job) => Effect.Effect<unknown, E, R>,
   workers: number
 ): Effect.Effect<never, never, R> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
       const shift: Shift = { isOver: false }
-      const worker = Effect.interruptible(Effect.forever(step(policy, queue, handler, shift)))
+      const worker = Effect.interruptible(Effect.forever(step(policy, queue, leases, handler, shift)))
       const fibers = yield* Effect.forEach(Array.from({ length: workers }), () => Effect.forkDetach(worker))
+      const renewing = yield* Effect.forkDetach(Effect.interruptible(leases.renewing))
       return yield* Effect.onExit(restore(Effect.never), () => {
         shift.isOver = true
-        return Fiber.interruptAll(fibers)
+        return Effect.andThen(Fiber.interruptAll(fibers), Fiber.interrupt(renewing))
       })
     })
   )
@@ -159,12 +167,13 @@ const work = <A, E, R>(
 const step = <A, E, R>(
   policy: Policy<A>,
   queue: PersistedQueue.PersistedQueue<A>,
+  leases: Leases,
   handler: (payload: A, job: Job) => Effect.Effect<unknown, E, R>,
   shift: Shift
 ): Effect.Effect<void, never, R> =>
   Effect.matchCauseEffect(
     queue.take((payload, { attempts, id }) =>
-      shift.isOver ? Effect.never : run(policy, handler, payload, { id, attempt: attempts })
+      shift.isOver ? Effect.never : run(policy, leases, handler, payload, { id, attempt: attempts })
     ),
     {
       onSuccess: () => Effect.void,
@@ -180,6 +189,7 @@ const step = <A, E, R>(
 
 const run = <A, E, R>(
   policy: Policy<A>,
+  leases: Leases,
   handler: (payload: A, job: Job) => Effect.Effect<unknown, E, R>,
   payload: A,
   job: Job
@@ -193,29 +203,53 @@ const run = <A, E, R>(
         Metric.update(Metric.withAttributes(durations, attributes), Duration.millis(monotonicMillis(fiber) - start))
       )
     }
+    const handled = leases.hold(job, Effect.suspend(() => handler(payload, job)), policy.timeoutMillis)
     return Effect.flatMap(
-      Effect.onInterrupt(Effect.exit(Effect.suspend(() => handler(payload, job))), () => settled("released")),
-      (exit) => {
-        if (Exit.isSuccess(exit)) return settled("done")
-        const { cause } = exit
-        // A handler that interrupts itself has failed; when the worker is interrupted, nothing of this runs.
-        const failed = new JobFailed({ text: textOf(cause) })
-        const isRefused = cause.reasons.some((reason) => Cause.isFailReason(reason) && isRefusal(reason.error))
-        if (isRefused || job.attempt >= policy.attemptsMax) {
-          const text = `queue ${policy.name}: job ${scrub(job.id)} failed for good: ${failed.text}`
-          return Effect.andThen(
-            Effect.andThen(settled("dead"), Effect.logError(text)),
-            Effect.fail(isRefused ? deadLetter(Cause.fail(failed)) : failed)
-          )
-        }
-        return Effect.andThen(settled("retried"), Effect.fail(failed))
-      }
+      Effect.onInterrupt(handled, () => settled("released")),
+      (end) =>
+        end._tag === "Ended" && Exit.isSuccess(end.exit)
+          ? settled("done")
+          : end._tag === "Stopped" && end.why === "lost"
+          ? lost(policy, job, settled)
+          : failed(policy, job, end, settled)
     )
   }).pipe(
     Effect.withSpan("effect-payments.job", {
       attributes: { "job.queue": policy.name, "job.id": job.id, "job.attempt": job.attempt }
     })
   )
+
+type Settled = (outcome: Outcome) => Effect.Effect<void>
+
+/** The job is in other hands. What is written of this run goes nowhere: the store compares who has taken it. */
+const lost = <A>(policy: Policy<A>, job: Job, settled: Settled) => {
+  const text = `queue ${policy.name}: job ${scrub(job.id)} was taken by another worker while attempt ${job.attempt} ran`
+  return Effect.andThen(
+    Effect.andThen(settled("lost"), Effect.logWarning(`${text}, of which nothing is recorded`)),
+    Effect.fail(new JobFailed({ text }))
+  )
+}
+
+const failed = <A>(policy: Policy<A>, job: Job, end: End<unknown>, settled: Settled) => {
+  // A handler that interrupts itself has failed; when the worker is interrupted, nothing of this runs.
+  const failure = new JobFailed({ text: failureOf(policy, end) })
+  const isRefused = end._tag === "Ended" && Exit.isFailure(end.exit) &&
+    end.exit.cause.reasons.some((reason) => Cause.isFailReason(reason) && isRefusal(reason.error))
+  if (!isRefused && job.attempt < policy.attemptsMax) return Effect.andThen(settled("retried"), Effect.fail(failure))
+  const text = `queue ${policy.name}: job ${scrub(job.id)} failed for good: ${failure.text}`
+  return Effect.andThen(
+    Effect.andThen(settled("dead"), Effect.logError(text)),
+    Effect.fail(isRefused ? deadLetter(Cause.fail(failure)) : failure)
+  )
+}
+
+const failureOf = <A>({ timeoutMillis }: Policy<A>, end: End<unknown>): string => {
+  if (end._tag === "Ended") return Exit.isFailure(end.exit) ? textOf(end.exit.cause) : ""
+  const why = end.why === "timeout"
+    ? `the handler was stopped after ${Duration.format(Duration.millis(timeoutMillis))}`
+    : "the handler was stopped since the store did not renew the lock of its job"
+  return end.isGone ? why : `${why}, and has not ended since`
+}
 
 /** A final answer is not asked for again. */
 const isRefusal = (error: unknown): boolean =>

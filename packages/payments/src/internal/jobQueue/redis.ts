@@ -13,6 +13,7 @@ import { PersistedQueue } from "../effect/persistedQueue.ts"
 import { Redis } from "../effect/redis.ts"
 import { integer } from "../sql/integer.ts"
 import { type JobQueueError, unavailable } from "./errors.ts"
+import { type Claim, keyOf, type Lease } from "./lease.ts"
 import type { Dead, Store } from "./store.ts"
 
 /** @internal */
@@ -38,8 +39,45 @@ export const make = Effect.fnUntraced(function*(
     lockExpiration: lockMillis,
     lockRefreshInterval: lockMillis / 3
   })
-  return { elements, ...deadLetters(redis, prefix) }
+  return { elements, lease: { lockMillis, renew: renew(redis, prefix, lockMillis) }, ...deadLetters(redis, prefix) }
 })
+
+/** As Effect renews what it has taken, with an answer. Each taking counts an attempt, so that says whose a job is. */
+const renew = (redis: Redis.Redis["Service"], prefix: string, lockMillis: number): Lease["renew"] => {
+  const run = redis.eval(renewScript)
+  return (queue, claims) =>
+    failing(
+      "renew",
+      Effect.map(
+        run(`${prefix}${queue}:owners`, `${prefix}${queue}:attempts`, lockMillis, claims),
+        (held) => new Set(claims.filter((_, index) => held[index] === 1).map(keyOf))
+      )
+    )
+}
+
+const renewScript = Redis.script(
+  (owners: string, attempts: string, lockMillis: number, claims: ReadonlyArray<Claim>) => [
+    owners,
+    attempts,
+    lockMillis,
+    ...claims.flatMap(({ attempt, id }) => [id, attempt])
+  ],
+  {
+    numberOfKeys: 2,
+    lua: `
+local held = {}
+for i = 2, #ARGV, 2 do
+  local lock = redis.call("HGET", KEYS[1], ARGV[i])
+  if lock and redis.call("HGET", KEYS[2], ARGV[i]) == ARGV[i + 1] then
+    redis.call("SET", lock, 1, "PX", ARGV[1])
+    held[#held + 1] = 1
+  else
+    held[#held + 1] = 0
+  end
+end
+return held`
+  }
+).withReturnType<ReadonlyArray<number>>()
 
 const decode = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Struct({
   id: Schema.String,
@@ -49,7 +87,7 @@ const decode = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Struct({
   failedAt: Schema.Number
 })))
 
-const deadLetters = (redis: Redis.Redis["Service"], prefix: string): Omit<Store, "elements"> => {
+const deadLetters = (redis: Redis.Redis["Service"], prefix: string): Omit<Store, "elements" | "lease"> => {
   const failedOf = (queue: string) => `${prefix}${queue}:failed`
   const find = finder(redis)
   const [requeue, discard] = [redis.eval(requeueScript), redis.eval(discardScript)]

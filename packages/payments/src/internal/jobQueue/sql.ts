@@ -11,9 +11,10 @@ import { type Migrator, SqlClient, type SqlError } from "../sql/client.ts"
 import { type Execute, pooled, type Row } from "../sql/execute.ts"
 import { integer } from "../sql/integer.ts"
 import * as sqlMigrate from "../sql/migrate.ts"
-import { compile, type Dialect, isIdentifier, pg, sqlite, type Types } from "../sql/statement.ts"
+import { compile, type Dialect, encodeRows, isIdentifier, pg, rows, sqlite, type Types } from "../sql/statement.ts"
 import { type JobQueueError, unavailable } from "./errors.ts"
 import { fromJson } from "./json.ts"
+import { keyOf, type Lease } from "./lease.ts"
 import type { Dead, Store } from "./store.ts"
 
 /** @internal */
@@ -23,7 +24,14 @@ export interface Options {
   readonly lockMillis: number
 }
 
-const types: Types = { queue: "text", id: "text", after: "bigint", limit: "bigint" }
+const types: Types = {
+  queue: "text",
+  id: "text",
+  after: "bigint",
+  limit: "bigint",
+  rows: "text",
+  attempts: "bigint"
+}
 
 /** @internal */
 export const make = Effect.fnUntraced(function*(
@@ -57,14 +65,47 @@ export const make = Effect.fnUntraced(function*(
         ).unprepared
       ))
   })
-  return { elements, ...deadLetters(pooled(sql), dialect, `"${table}"`) }
+  const execute = pooled(sql)
+  return {
+    elements,
+    lease: { lockMillis, renew: renew(execute, dialect, `"${table}"`) },
+    ...deadLetters(execute, dialect, `"${table}"`)
+  }
 })
 
-const deadLetters = (execute: Execute, dialect: Dialect, table: string): Omit<Store, "elements"> => {
+const nowOf = ({ name }: Dialect): string => name === "pg" ? "now()" : "CURRENT_TIMESTAMP"
+
+/** Each taking counts an attempt, and only the failure of a taking takes that back: the two say whose a job is. */
+const renew = (execute: Execute, dialect: Dialect, table: string): Lease["renew"] => {
+  const names = ["id", "attempts"]
+  const { bind, text } = compile(
+    dialect,
+    types,
+    `UPDATE ${table} SET acquired_at = ${nowOf(dialect)}
+WHERE queue_name = :queue AND state = 'pending' AND acquired_by IS NOT NULL
+AND (id, attempts) IN (SELECT p_id, p_attempts FROM ${rows(dialect, types, names)})
+RETURNING id, attempts`
+  )
+  return (queue, claims) => {
+    const given = encodeRows(names, claims.map(({ attempt, id }) => ({ id, attempts: attempt })))
+    return failing(
+      "renew",
+      Effect.map(
+        execute(text, bind({ queue, rows: given })),
+        (found) => new Set(found.map(([id, attempts]) => keyOf({ id: String(id), attempt: integer(attempts) })))
+      )
+    )
+  }
+}
+
+const failing = <A>(operation: string, self: Effect.Effect<A, SqlError.SqlError>) =>
+  Effect.mapError(self, ({ reason }) => unavailable(operation, reason._tag))
+
+const deadLetters = (execute: Execute, dialect: Dialect, table: string): Omit<Store, "elements" | "lease"> => {
   const at = dialect.name === "pg"
     ? "CAST(extract(epoch FROM CAST(updated_at AS timestamptz)) * 1000 AS bigint)"
     : "unixepoch(updated_at) * 1000"
-  const now = dialect.name === "pg" ? "now()" : "CURRENT_TIMESTAMP"
+  const now = nowOf(dialect)
   const dead = "queue_name = :queue AND state = 'failed'"
   const list = compile(
     dialect,
@@ -84,17 +125,15 @@ WHERE ${dead} AND id = :id RETURNING id`
     types,
     `UPDATE ${table} SET state = 'completed', updated_at = ${now} WHERE ${dead} AND id = :id RETURNING id`
   )
-  const failing = <A>(operation: string, self: Effect.Effect<A, SqlError.SqlError>) =>
-    Effect.mapError(self, ({ reason }) => unavailable(operation, reason._tag))
   const changed = (operation: string, statement: typeof requeue, queue: string, id: string) =>
-    failing(operation, Effect.map(execute(statement.text, statement.bind({ queue, id })), (rows) => rows.length > 0))
+    failing(operation, Effect.map(execute(statement.text, statement.bind({ queue, id })), (found) => found.length > 0))
   return {
     dead: (queue, { after, limit }) =>
       failing(
         "list",
         Effect.map(
           execute(list.text, list.bind({ queue, after: integer(after ?? "0") || 0, limit })),
-          (rows) => rows.map(toDead)
+          (found) => found.map(toDead)
         )
       ),
     countDead: (queue) =>

@@ -6,6 +6,7 @@
 import type * as Effect from "effect/Effect"
 import type { PersistedQueue } from "../effect/persistedQueue.ts"
 import type { JobQueueError } from "./errors.ts"
+import type { Lease } from "./lease.ts"
 
 /** @internal */
 export interface Dead {
@@ -22,6 +23,8 @@ export interface Dead {
 /** @internal */
 export interface Store {
   readonly elements: PersistedQueue.PersistedQueueStore["Service"]
+  /** Undefined where no other process can take a job. */
+  readonly lease: Lease | undefined
   /** Oldest first, after the cursor. */
   readonly dead: (
     queue: string,
