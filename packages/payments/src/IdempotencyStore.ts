@@ -14,6 +14,7 @@
  * | records of the memory store | 100 000 | `capacity` |
  * | writes that share a commit | 256 | `batchMax`, 1 to 1000 |
  * | writes that wait for a commit | 16 384 | then `StoreUnavailable` |
+ * | replicas that Redis waits for | none | `replicas.count`, 1 to 100, for up to a minute |
  * | records of a page | | `limit`, 1 to 1000 |
  * | records of a sweep | | `limit`, 1 to 10 000 |
  *
@@ -22,11 +23,15 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { Aead, SecureRandom } from "./internal/effect/crypto.ts"
+import type { Redis } from "./internal/effect/redis.ts"
 import * as memory from "./internal/idempotency/memory.ts"
 import type * as record from "./internal/idempotency/record.ts"
+import * as redis from "./internal/idempotency/redis.ts"
+import type * as redisStart from "./internal/idempotency/redisStart.ts"
 import * as schema from "./internal/idempotency/schema.ts"
 import * as sealed from "./internal/idempotency/sealed.ts"
 import * as sql from "./internal/idempotency/sql.ts"
@@ -40,11 +45,12 @@ import type { Migrator, SqlClient, SqlError } from "./internal/sql/client.ts"
  *
  * **Details**
  *
- * Of the stores here `operation` is also `start` (an option is out of its bounds), `commit` or `transact`. `detail` is the
- * kind of the database's error (`ConnectionError`, `LockTimeoutError`, …), `Full` of the memory store, `QueueFull` or
- * `QueueClosed` of the writes that wait, `Contended` of a claim whose row changed under it again and again,
- * `RowUnreadable` of a row that is none of ours, `InsideTransaction` or `TransactionTooLong`. Nothing is known about a
- * write whose answer is this one: send it again.
+ * Of the stores here `operation` is also `start` (an option is out of its bounds, or a Redis that drops keys), `commit` or
+ * `transact`. `detail` is the kind of the database's error (`ConnectionError`, `LockTimeoutError`, `RedisError`, …), `Full`
+ * of the memory store, `QueueFull` or `QueueClosed` of the writes that wait, `Contended` of a claim whose row changed under
+ * it again and again, `NotReplicated` of a write that too few replicas of Redis have, `RowUnreadable` of a row that is none
+ * of ours, `InsideTransaction` or `TransactionTooLong`. Nothing is known about a write whose answer is this one: send it
+ * again.
  *
  * **Example**
  *
@@ -359,6 +365,88 @@ export const layerStoreSql = (
       table: options?.table ?? defaultTable,
       migrate: options?.migrate ?? true,
       batchMax: options?.batchMax ?? 256
+    })
+  )
+
+/**
+ * What {@link layerStoreRedis} does about a server that may drop records when its memory is full, or that does not tell
+ * (where neither `CONFIG` nor `INFO` is allowed).
+ *
+ * | | `maxmemory-policy` is another than `noeviction` | the server does not tell |
+ * |---|---|---|
+ * | `refuse` | fails to start | fails to start |
+ * | `refuseKnown` | fails to start | starts |
+ * | `accept` | starts, and a record that is dropped may be charged again | starts |
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type RedisEviction = redisStart.Eviction
+
+/**
+ * Keeps records in Redis, on the clock of the server: one script for each transition, a first call in two round trips, a
+ * replay in one.
+ *
+ * **When to use**
+ *
+ * Where calls are many and each carries a downstream key that its gateway de-duplicates. For money that has no such second
+ * line, use {@link layerStoreSql} over Postgres.
+ *
+ * **Details**
+ *
+ * - `prefix` (default `effect_payments:idempotency`) is 1 to 100 printable ASCII characters without spaces and braces. It
+ *   stands in braces before every key, so that in a cluster a store is in one slot: give each shard a prefix of its own.
+ * - `eviction`: see {@link RedisEviction}, default `refuse`.
+ * - `replicas`: a write counts when `count` replicas have it, for which it waits up to `timeout` (default 1 second, at most a
+ *   minute; keep it well below the lease). Otherwise the answer is `StoreUnavailable` (`NotReplicated`), which is unknown,
+ *   and what is sent again waits again. It costs a round trip for each write, and a connection of the pool while it waits
+ *   (`maxConnections` of the client). A replay waits for nothing.
+ *
+ * No key has an expiry: what is unfinished stays, and what has expired takes room until `sweep` drops it, 500 records a
+ * script. `list` by a finished state or by an operation alone reads the whole index, 200 records at a time; what is stuck
+ * has an index of its own.
+ *
+ * **Gotchas**
+ *
+ * Redis copies to its replicas after it has answered. A failover may lose the last writes: a claim, so that a second caller
+ * runs; or a completion, so that the record is looked up at the gateway once its lease has lapsed. `replicas` makes that
+ * unlikely and not impossible: a replica without the write can still be the one that is promoted. A restart loses what
+ * was not yet on disk (`appendonly yes`, and `appendfsync always` for all of it). In each case only the downstream key, which
+ * stays the same, keeps the gateway from charging twice.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import { NodeRedis } from "@effect/platform-node"
+ * import { Layer } from "effect"
+ * import { IdempotencyStore } from "effect-payments"
+ *
+ * const store = IdempotencyStore.layerStoreRedis({
+ *   prefix: "shop:idempotency",
+ *   replicas: { count: 1, timeout: "500 millis" }
+ * }).pipe(Layer.provide(NodeRedis.layer({ url: "redis://localhost:6379" })))
+ *
+ * Layer.isLayer(store) // => true
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerStoreRedis = (
+  options?: {
+    readonly prefix?: string | undefined
+    readonly eviction?: RedisEviction | undefined
+    readonly replicas?: { readonly count: number; readonly timeout?: Duration.Input | undefined } | undefined
+  }
+): Layer.Layer<IdempotencyStore, StoreUnavailable, Redis.Redis> =>
+  Layer.effect(
+    IdempotencyStore,
+    redis.make({
+      prefix: options?.prefix ?? "effect_payments:idempotency",
+      eviction: options?.eviction ?? "refuse",
+      replicas: options?.replicas === undefined
+        ? undefined
+        : { count: options.replicas.count, timeout: options.replicas.timeout ?? "1 second" }
     })
   )
 

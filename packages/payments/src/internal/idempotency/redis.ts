@@ -1,0 +1,324 @@
+/**
+ * The state machine on Redis: one script for each transition, on the clock of the server.
+ *
+ * Nothing here has an expiry of Redis: what is unfinished must never go, and the rest goes by `sweep`. `redisScripts` says
+ * how records and their index are kept.
+ *
+ * @internal
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type { IdempotencyStore } from "../../IdempotencyStore.ts"
+import { Redis } from "../effect/redis.ts"
+import { integer } from "../sql/integer.ts"
+import * as machine from "./machine.ts"
+import {
+  type ClaimReply,
+  type ClaimRequest,
+  type CompleteRequest,
+  idPrefix,
+  isLimit,
+  listLimitMax,
+  type ListRequest,
+  type Record,
+  type RecordId,
+  type ReleaseRequest,
+  type RenewRequest,
+  type ResolveRequest,
+  sweepLimitMax
+} from "./record.ts"
+import * as scripts from "./redisScripts.ts"
+import * as start from "./redisStart.ts"
+import { decode, encodeLine, parseId } from "./redisValue.ts"
+import { limitExceeded, StoreUnavailable } from "./unavailable.ts"
+
+type Store = IdempotencyStore["Service"]
+
+/** @internal */
+export interface Options {
+  readonly prefix: string
+  readonly eviction: start.Eviction
+  /** How many replicas have to have a write before it counts, and how long that may take. */
+  readonly replicas: { readonly count: number; readonly timeout: Duration.Input } | undefined
+  /** The clock of the store as a Lua expression in milliseconds, for tests. */
+  readonly now?: string | undefined
+}
+
+// Records that one script renews, reads or drops at the most: a script keeps everybody else waiting.
+const renewChunk = 1_000
+const readChunk = 200
+const dropChunk = 500
+
+const timeoutMillisMax = 60_000
+
+/** @internal */
+export const make = Effect.fnUntraced(function*(
+  { eviction, now, prefix, replicas }: Options
+): Effect.fn.Return<Store, StoreUnavailable, Redis.Redis> {
+  if (!/^[\x21-\x7e]{1,100}$/.test(prefix) || /[{}]/.test(prefix)) {
+    return yield* refused("prefix must be 1 to 100 printable ASCII characters without spaces and braces")
+  }
+  const redis = yield* Redis.Redis
+  const durable = yield* replicated(redis, replicas)
+  yield* start.check(redis, eviction)
+  const server = makeServer(redis, durable, prefix, scripts.make(now ?? scripts.serverTime))
+  return { ...owning(server), ...operating(server) }
+})
+
+const refused = (detail: string) => Effect.fail(new StoreUnavailable({ operation: "start", detail }))
+
+/** Runs a script that writes, unless its answer says that it did not. */
+type Durable = (
+  script: Script,
+  keys: ReadonlyArray<string>,
+  parameters: Parameters,
+  isWritten?: (answer: unknown) => boolean
+) => Answer
+type Script = scripts.Scripts["claim"]
+type Parameters = ReadonlyArray<number | string>
+type Failure = Redis.RedisError | NotReplicated
+type Answer = Effect.Effect<unknown, Failure>
+
+/** Too few replicas have it in time: it may be lost with the primary. */
+class NotReplicated {
+  readonly _tag = "NotReplicated"
+}
+
+/**
+ * The connection that wrote has to be the one that waits, and nobody else may stand behind it. An unfinished write keeps
+ * its answer to itself: who sends it again writes it again, and waits again.
+ */
+const replicated = (
+  redis: Redis.Redis["Service"],
+  replicas: Options["replicas"]
+): Effect.Effect<Durable, StoreUnavailable> => {
+  if (replicas === undefined) {
+    return Effect.succeed((script, keys, parameters) => redis.eval(script)(keys, parameters))
+  }
+  const { count } = replicas
+  const timeout = Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(replicas.timeout)))
+  if (!isLimit(count, 100)) return refused("replicas.count must be a whole number from 1 to 100")
+  if (!isLimit(timeout, timeoutMillisMax)) return refused("replicas.timeout must be from 1 millisecond to 1 minute")
+  return Effect.succeed((script, keys, parameters, isWritten = (answer) => answer !== 0) =>
+    Effect.scoped(Effect.gen(function*() {
+      const connection = yield* redis.reserve
+      const answer = yield* connection.eval(script)(keys, parameters)
+      if (!isWritten(answer)) return answer
+      const acknowledged = yield* connection.send<unknown>("WAIT", `${count}`, `${timeout}`)
+      return Number(acknowledged) >= count ? answer : yield* Effect.fail(new NotReplicated())
+    }))
+  )
+}
+
+interface Server {
+  readonly scripts: scripts.Scripts
+  readonly ids: string
+  readonly open: string
+  readonly done: string
+  readonly keyOf: (id: string) => string
+  readonly write: Durable
+  readonly read: (script: Script, keys: ReadonlyArray<string>, parameters: Parameters) => Answer
+  readonly page: (index: string, from: string, until: string, count: number) => Effect.Effect<unknown, Redis.RedisError>
+}
+
+/** In a cluster all of it is in one slot, since what stands in braces decides. */
+const makeServer = (
+  redis: Redis.Redis["Service"],
+  write: Durable,
+  prefix: string,
+  scripts: scripts.Scripts
+): Server => ({
+  scripts,
+  ids: `{${prefix}}:ids`,
+  open: `{${prefix}}:open`,
+  done: `{${prefix}}:done`,
+  keyOf: (id) => `{${prefix}}:record:${id}`,
+  write,
+  read: (script, keys, parameters) => redis.eval(script)(keys, parameters),
+  page: (index, from, until, count) => redis.send<unknown>("ZRANGEBYLEX", index, from, until, "LIMIT", "0", `${count}`)
+})
+
+const unavailable = <A>(
+  operation: string,
+  self: Effect.Effect<A, Redis.RedisError | NotReplicated | StoreUnavailable>
+): Effect.Effect<A, StoreUnavailable> =>
+  Effect.mapError(
+    self,
+    (failure) =>
+      failure._tag === "StoreUnavailable" ? failure : new StoreUnavailable({ operation, detail: failure._tag })
+  )
+
+const unreadable = (operation: string) => Effect.fail(new StoreUnavailable({ operation, detail: "RowUnreadable" }))
+
+// --- what an owner does
+
+const owning = (server: Server): Pick<Store, "claim" | "complete" | "release" | "renew" | "resolve"> => ({
+  claim: (request) => unavailable("claim", claim(server, request)),
+  complete: (request) => unavailable("complete", Effect.flatMap(complete(server, request), toBoolean("complete"))),
+  release: (request) => unavailable("release", Effect.flatMap(release(server, request), toBoolean("release"))),
+  renew: (requests) => unavailable("renew", renew(server, requests)),
+  resolve: (request) => unavailable("resolve", Effect.flatMap(resolve(server, request), toBoolean("resolve")))
+})
+
+const claim = (server: Server, request: ClaimRequest): Effect.Effect<ClaimReply, StoreUnavailable | Failure> => {
+  const { ids, keyOf, open, done, scripts, write } = server
+  return Effect.flatMap(
+    write(scripts.claim, [keyOf(request.id), ids, open, done], [
+      request.id,
+      encodeLine(request.fingerprint),
+      encodeLine(request.owner),
+      Math.ceil(request.leaseMillis),
+      request.canResolve ? 1 : 0,
+      request.attemptsMax
+    ], (answer) => Array.isArray(answer) && answer[2] === 1),
+    (answer) => {
+      const [value, time] = Array.isArray(answer) ? answer as ReadonlyArray<unknown> : []
+      const record = typeof value === "string" ? decode(request, value) : undefined
+      const now = integer(time)
+      return record === undefined || Number.isNaN(now) ? unreadable("claim") : Effect.succeed({ record, now })
+    }
+  )
+}
+
+const toBoolean = (operation: string) => (answer: unknown): Effect.Effect<boolean, StoreUnavailable> =>
+  answer === 1 || answer === 0 ? Effect.succeed(answer === 1) : unreadable(operation)
+
+const complete = ({ done, keyOf, open, scripts, write }: Server, request: CompleteRequest) => {
+  const { completion, fence, id, owner } = request
+  return completion._tag === "Indeterminate"
+    ? write(scripts.giveUp, [keyOf(id)], [
+      encodeLine(owner),
+      fence,
+      completion.ran ? 1 : 0,
+      completion.counted ? 1 : 0,
+      completion.attemptsMax
+    ])
+    : write(scripts.finish, [keyOf(id), open, done], [
+      id,
+      encodeLine(owner),
+      fence,
+      completion._tag,
+      completion.result,
+      Math.ceil(completion.ttlMillis)
+    ])
+}
+
+const release = ({ done, keyOf, open, scripts, write }: Server, { fence, id, owner, ttlMillis }: ReleaseRequest) =>
+  write(scripts.release, [keyOf(id), open, done], [id, encodeLine(owner), fence, Math.ceil(ttlMillis)])
+
+const renew = ({ keyOf, scripts, write }: Server, requests: ReadonlyArray<RenewRequest>) =>
+  Effect.map(
+    Effect.forEach(chunksOf(requests, renewChunk), (chunk) =>
+      Effect.flatMap(
+        write(
+          scripts.renew,
+          chunk.map(({ id }) => keyOf(id)),
+          chunk.flatMap(({ fence, leaseMillis, owner }) => [encodeLine(owner), fence, Math.ceil(leaseMillis)])
+        ),
+        (answer) =>
+          Array.isArray(answer) && answer.length === chunk.length
+            ? Effect.succeed(answer.map((each) => each === 1))
+            : unreadable("renew")
+      ), { concurrency: "unbounded" }),
+    (answers) => answers.flat()
+  )
+
+const resolve = ({ done, keyOf, open, scripts, write }: Server, request: ResolveRequest) =>
+  write(scripts.resolve, [keyOf(request.id), open, done], [
+    request.id,
+    request.fence,
+    encodeLine(machine.resolver(request)),
+    request.resolution._tag === "NeverHappened" ? "Vacant" : request.resolution._tag,
+    request.resolution._tag === "NeverHappened" ? "" : request.resolution.result,
+    Math.ceil(request.ttlMillis)
+  ])
+
+const chunksOf = <A>(all: ReadonlyArray<A>, size: number): ReadonlyArray<ReadonlyArray<A>> =>
+  Array.from({ length: Math.ceil(all.length / size) }, (_, index) => all.slice(index * size, (index + 1) * size))
+
+// --- what an operator does
+
+const operating = (server: Server): Pick<Store, "evict" | "inspect" | "list" | "sweep"> => ({
+  inspect: (id) => unavailable("inspect", inspect(server, id)),
+  list: (request) =>
+    isLimit(request.limit, listLimitMax)
+      ? unavailable("list", list(server, request))
+      : limitExceeded("list", listLimitMax),
+  evict: (id, { force }) => unavailable("evict", evict(server, id, force)),
+  sweep: ({ limit }) =>
+    isLimit(limit, sweepLimitMax) ? unavailable("sweep", sweep(server, limit)) : limitExceeded("sweep", sweepLimitMax)
+})
+
+/** The texts of these records, null where there is none, and the time. */
+const readAll = Effect.fnUntraced(function*(server: Server, operation: string, ids: ReadonlyArray<string>) {
+  const answer = yield* server.read(server.scripts.read, ids.map(server.keyOf), [])
+  const [time, values] = Array.isArray(answer) ? answer as ReadonlyArray<unknown> : []
+  const now = integer(time)
+  return Array.isArray(values) && values.length === ids.length && !Number.isNaN(now)
+    ? { now, values: values as ReadonlyArray<unknown> }
+    : yield* unreadable(operation)
+})
+
+const inspect = Effect.fnUntraced(function*(server: Server, id: RecordId) {
+  const { now, values: [value] } = yield* readAll(server, "inspect", [id.id])
+  if (value === null || value === undefined) return { record: undefined, now }
+  const record = typeof value === "string" ? decode(id, value) : undefined
+  return record === undefined ? yield* unreadable("inspect") : { record, now }
+})
+
+/** Reads the index in its order, some ids at a time, until the page is full. */
+const list = Effect.fnUntraced(function*(server: Server, request: ListRequest) {
+  const { limit, operation, state, stuck, tenant } = request
+  const from = tenant === undefined ? undefined : idPrefix(tenant, operation)
+  // Behind every character that an id can have.
+  const until = from === undefined ? "+" : `(${from}\x7f`
+  const index = stuck === true || (state !== undefined && machine.isUnfinished(state)) ? server.open : server.ids
+  const page: Array<Record> = []
+  let after = request.after
+  for (;;) {
+    const lower = after !== undefined && (from === undefined || after >= from)
+      ? `(${after}`
+      : from === undefined
+      ? "-"
+      : `[${from}`
+    const ids = toTexts(yield* server.page(index, lower, until, readChunk))
+    if (ids === undefined) return yield* unreadable("list")
+    if (ids.length === 0) return page
+    const { now, values } = yield* readAll(server, "list", ids)
+    for (const [i, value] of values.entries()) {
+      // It went in between.
+      if (value === null) continue
+      const id = parseId(ids[i] ?? "")
+      const record = id === undefined || typeof value !== "string" ? undefined : decode(id, value)
+      if (record === undefined) return yield* unreadable("list")
+      if (machine.isListed(record, request, now)) page.push(record)
+      if (page.length === limit) return page
+    }
+    after = ids.at(-1)
+  }
+})
+
+const toTexts = (answer: unknown): ReadonlyArray<string> | undefined =>
+  Array.isArray(answer) && answer.every((each) => typeof each === "string") ? answer : undefined
+
+const evict = Effect.fnUntraced(
+  function*({ done, ids, keyOf, open, scripts, write }: Server, { id }: RecordId, force: boolean) {
+    const answer = yield* write(scripts.evict, [keyOf(id), ids, open, done], [id, force ? 1 : 0])
+    return answer === "Evicted" || answer === "Absent" || answer === "Held" ? answer : yield* unreadable("evict")
+  }
+)
+
+const sweep = Effect.fnUntraced(function*({ done, ids, keyOf, read, scripts, write }: Server, limit: number) {
+  let swept = 0
+  for (;;) {
+    const size = Math.min(dropChunk, limit - swept)
+    const expired = size === 0 ? [] : toTexts(yield* read(scripts.expired, [done], [size]))
+    if (expired === undefined) return yield* unreadable("sweep")
+    if (expired.length === 0) return swept
+    const dropped = yield* write(scripts.drop, [ids, done, ...expired.map(keyOf)], expired)
+    if (typeof dropped !== "number") return yield* unreadable("sweep")
+    swept += dropped
+    // What is left of them is none of ours, or has been taken over since.
+    if (dropped < expired.length) return swept
+  }
+})
