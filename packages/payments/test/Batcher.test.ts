@@ -214,6 +214,88 @@ describe("Batcher", () => {
       }
     }))
 
+  it.effect("leaves no caller without an answer, whatever its function answers with", () =>
+    Effect.gen(function*() {
+      const throwing = new Proxy([Result.succeed(1), Result.succeed(2)], {
+        get: (target, key) => {
+          if (key === "1") throw new Error("bug")
+          return Reflect.get(target, key)
+        }
+      })
+      const answers: ReadonlyArray<readonly [unknown, number]> = [
+        [undefined, 0],
+        [null, 0],
+        [7, 0],
+        ["ab", 0],
+        [{ length: 2 }, 0],
+        [new Map([[0, 1]]), 0],
+        [[], 0],
+        [[Result.succeed(1), Result.succeed(2), Result.succeed(3)], 3],
+        [[1, 2], 0],
+        [[undefined, undefined], 0],
+        [Object.assign([], { length: 2 }), 0]
+      ]
+      let answer: unknown
+      const batcher = yield* Batcher.make({
+        name: "odd",
+        size: 2,
+        process: () => Effect.sync(() => answer as ReadonlyArray<Result.Result<number>>)
+      })
+      const both = Effect.forEach([1, 2], (n) => Effect.exit(batcher.submit(n)), { concurrency: "unbounded" })
+      for (const [value, count] of answers) {
+        answer = value
+        for (const exit of yield* both) {
+          const error = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
+          assert.instanceOf(error, Batcher.BatcherError)
+          assert.deepStrictEqual(error.reason, new Batcher.AnswersMismatched({ items: 2, answers: count }))
+        }
+      }
+      answer = throwing
+      for (const exit of yield* both) assert.isTrue(Exit.isFailure(exit) && Cause.hasDies(exit.cause))
+      answer = [Result.succeed(5), 6]
+      const [first, second] = yield* both
+      assert.deepStrictEqual(first, Exit.succeed(5))
+      assert.isTrue(second !== undefined && Exit.isFailure(second))
+      answer = [Result.succeed(5), Result.succeed(6)]
+      assert.deepStrictEqual(yield* both, [Exit.succeed(5), Exit.succeed(6)])
+      yield* batcher.flush
+    }))
+
+  it.effect("answers its callers also when the log fails", () =>
+    Effect.gen(function*() {
+      const batcher = yield* Batcher.makeWhole({
+        name: "unlogged",
+        size: 2,
+        process: () => Effect.fail("no")
+      })
+      yield* batcher.add(1)
+      assert.strictEqual(yield* Effect.flip(batcher.submit(2)), "no")
+      yield* batcher.flush
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(Logger.layer([Logger.make(() => {
+        throw new Error("disk full")
+      })]))
+    ))
+
+  it.live("takes no longer to tell of failures, and to go through what waits, than there are items", () =>
+    Effect.gen(function*() {
+      const many = Effect.fnUntraced(function*(n: number, size: number) {
+        const batcher = yield* Batcher.make({
+          name: "many",
+          size,
+          capacity: n,
+          process: (items: ReadonlyArray<number>) => Effect.succeed(items.map((i) => Result.fail(i)))
+        })
+        yield* Effect.forEach(Array.from({ length: n }, (_, i) => i), (i) => batcher.add(i), { discard: true })
+        yield* batcher.flush
+      })
+      const begin = performance.now()
+      yield* many(100_000, 100_000)
+      yield* many(300_000, 30)
+      assert.isBelow(performance.now() - begin, 15_000)
+    }).pipe(Effect.scoped, Effect.provide(Logger.layer([]))))
+
   it.effect("is cut off when closing takes too long, and says so to each caller", () =>
     Effect.gen(function*() {
       const { batcher, close, started } = yield* makeHeld({ closeAtMost: "7 seconds" })

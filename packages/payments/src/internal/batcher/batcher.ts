@@ -17,6 +17,7 @@ import * as Semaphore from "effect/Semaphore"
 import { scrub } from "../../Redaction.ts"
 import { monotonicMillis } from "../stack/clock.ts"
 import { AnswersMismatched, BatcherClosed, BatcherCut, BatcherError, BatcherFull } from "./errors.ts"
+import { Fifo } from "./fifo.ts"
 
 /** @internal */
 export interface Policy {
@@ -54,7 +55,7 @@ interface Entry<A, B, E> {
 
 interface State<A, B, E> {
   /** What has been taken, oldest first. */
-  readonly waiting: Array<Entry<A, B, E>>
+  readonly waiting: Fifo<Entry<A, B, E>>
   /** What comes before a place is free, oldest first. */
   readonly outside: Set<Entry<A, B, E>>
   readonly running: Set<Entry<A, B, E>>
@@ -85,7 +86,7 @@ export const make = <A, B, E>(
 ): Effect.Effect<Engine<A, B, E>, never, Scope.Scope> =>
   Effect.gen(function*() {
     const state: State<A, B, E> = {
-      waiting: [],
+      waiting: new Fifo(),
       outside: new Set(),
       running: new Set(),
       some: Latch.makeUnsafe(false),
@@ -161,7 +162,7 @@ const admit = <A, B, E>(policy: Policy, state: State<A, B, E>, entry: Entry<A, B
 
 const flush = <A, B, E>(state: State<A, B, E>): Effect.Effect<void> =>
   Effect.suspend(() => {
-    const entries = [...state.waiting, ...state.running]
+    const entries = [...state.waiting.all(), ...state.running]
     state.asked = state.waiting.length
     if (state.asked > 0) state.due.openUnsafe()
     return Effect.forEach(entries, ({ answer }) => Effect.exit(Deferred.await(answer)), { discard: true })
@@ -180,7 +181,7 @@ const gathering = <A, B, E>(
     while (true) {
       yield* places.take(1)
       yield* state.some.await
-      const [first] = state.waiting
+      const { first } = state.waiting
       if (first === undefined) return
       yield* Effect.timeoutOption(state.due.await, Math.max(0, yield* left(policy, first.since)))
       const batch = next(policy, state)
@@ -195,7 +196,7 @@ const left = ({ intervalMillis }: Policy, since: number): Effect.Effect<number> 
   Effect.withFiber((fiber) => Effect.succeed(since + intervalMillis - monotonicMillis(fiber)))
 
 const next = <A, B, E>(policy: Policy, state: State<A, B, E>): ReadonlyArray<Entry<A, B, E>> => {
-  const batch = state.waiting.splice(0, policy.size)
+  const batch = state.waiting.take(policy.size)
   for (const entry of batch) {
     entry.state = "running"
     state.running.add(entry)
@@ -219,22 +220,41 @@ const run = <A, B, E>(
   batch: ReadonlyArray<Entry<A, B, E>>
 ): Effect.Effect<void> =>
   Effect.flatMap(
-    Effect.exit(Effect.suspend(() => process(batch.map(({ item }) => item)))),
+    // What cannot be read of the answers is a defect of the function, and everybody's.
+    Effect.exit(Effect.map(
+      Effect.suspend(() => process(batch.map(({ item }) => item))),
+      (answers) => answersOf(answers, batch.length)
+    )),
     (exit) =>
-      Effect.gen(function*() {
-        const answers = batch.map(answersOf(exit, batch.length))
+      Effect.suspend(() => {
+        const answers: ReadonlyArray<Exit.Exit<B, E | BatcherError>> = Exit.isFailure(exit)
+          ? batch.map(() => Exit.failCause(exit.cause))
+          : exit.value
         const failures = answers.filter((answer) => Exit.isFailure(answer))
-        yield* count(policy, "succeeded", batch.length - failures.length)
-        yield* count(policy, "failed", failures.length)
-        yield* Metric.update(Metric.withAttributes(batchSize, { batcher: policy.name }), batch.length)
-        yield* tell(policy, failures.filter((failure) => batch[answers.indexOf(failure)]?.isHeard === false))
-        batch.forEach((entry, index) => {
-          state.running.delete(entry)
-          Deferred.doneUnsafe(entry.answer, answers[index] ?? Effect.die("no answer"))
-        })
-        if (state.waiting.length + state.running.size === 0) state.idle.openUnsafe()
+        const unheard = answers.filter((answer, index): answer is Exit.Failure<B, E | BatcherError> =>
+          Exit.isFailure(answer) && batch[index]?.isHeard === false
+        )
+        return count(policy, "succeeded", batch.length - failures.length).pipe(
+          Effect.andThen(count(policy, "failed", failures.length)),
+          Effect.andThen(Metric.update(Metric.withAttributes(batchSize, { batcher: policy.name }), batch.length)),
+          // A log that fails is no reason to leave callers without an answer.
+          Effect.andThen(Effect.exit(tell(policy, unheard))),
+          Effect.andThen(Effect.sync(() => settle(state, batch, answers)))
+        )
       })
   )
+
+const settle = <A, B, E>(
+  state: State<A, B, E>,
+  batch: ReadonlyArray<Entry<A, B, E>>,
+  answers: ReadonlyArray<Exit.Exit<B, E | BatcherError>>
+): void => {
+  batch.forEach((entry, index) => {
+    state.running.delete(entry)
+    Deferred.doneUnsafe(entry.answer, answers[index] ?? Effect.die("no answer"))
+  })
+  if (state.waiting.length + state.running.size === 0) state.idle.openUnsafe()
+}
 
 /** Of a failure that no caller hears, the log does. */
 const tell = (policy: Policy, [first, ...more]: ReadonlyArray<Exit.Failure<unknown, unknown>>): Effect.Effect<void> =>
@@ -244,15 +264,20 @@ const tell = (policy: Policy, [first, ...more]: ReadonlyArray<Exit.Failure<unkno
       `batcher ${policy.name}: ${more.length + 1} items failed, the first with ${scrub(Cause.pretty(first.cause))}`
     )
 
-const answersOf = <B, E>(exit: Exit.Exit<ReadonlyArray<Result.Result<B, E>>, E>, length: number) => {
-  if (Exit.isFailure(exit)) return (): Exit.Exit<B, E | BatcherError> => Exit.failCause(exit.cause)
-  const { value } = exit
-  const mismatch = new BatcherError({ reason: new AnswersMismatched({ items: length, answers: value.length }) })
-  return (_: unknown, index: number): Exit.Exit<B, E | BatcherError> => {
-    const answer = value.length === length ? value[index] : undefined
-    if (answer === undefined) return Exit.fail(mismatch)
+const answersOf = <B, E>(
+  answers: ReadonlyArray<Result.Result<B, E>>,
+  items: number
+): ReadonlyArray<Exit.Exit<B, E | BatcherError>> => {
+  const found = Array.isArray(answers) ? answers.length : 0
+  const fits = found === items
+  return Array.from({ length: items }, (_, index) => {
+    const answer = fits ? answers[index] : undefined
+    if (!Result.isResult(answer)) {
+      const reason = new AnswersMismatched({ items, answers: fits ? answers.filter(Result.isResult).length : found })
+      return Exit.fail(new BatcherError({ reason }))
+    }
     return Result.isSuccess(answer) ? Exit.succeed(answer.success) : Exit.fail(answer.failure)
-  }
+  })
 }
 
 const count = ({ name }: Policy, outcome: string, value: number): Effect.Effect<void> =>
@@ -271,7 +296,7 @@ const close = <A, B, E>(state: State<A, B, E>): void => {
 /** What is still there when the time is over. Its callers hear of it, and so does whoever reads the log. */
 const cut = <A, B, E>(policy: Policy, state: State<A, B, E>): Effect.Effect<void> =>
   Effect.suspend(() => {
-    const entries = [...state.running, ...state.waiting]
+    const entries = [...state.running, ...state.waiting.all()]
     if (entries.length === 0) return Effect.void
     for (const entry of entries) {
       const reason = new BatcherCut({ wasSent: entry.state === "running" })

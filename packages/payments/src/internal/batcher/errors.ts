@@ -50,7 +50,8 @@ export class BatcherCut extends Schema.TaggedError<BatcherCut>()("BatcherCut", {
 }
 
 /**
- * The function answered for another number of items than it was given, so no answer can be told to be that of the item.
+ * The function answered for another number of items than it was given, so no answer can be told to be that of the item; or
+ * what it answered with for the item is no `Result`. `answers` is how many there were.
  *
  * @category reasons
  * @since 0.1.0
