@@ -46,6 +46,7 @@ export const internals: Readonly<
   // One file for each unstable module of Effect.
   effect: { from: "values" },
   gateway: { modules: ["PaymentGateway"] },
+  http: { modules: ["http"] },
   idempotency: { modules: ["Idempotency", "IdempotencyStore", "Inbox"] },
   money: { modules: ["Currency", "Money", "MoneyError", "Ratio"] },
   // How options are checked.

@@ -29,13 +29,8 @@ import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { type AtLeastOnceInbox, type Inbox, InboxError } from "../Inbox.ts"
-import {
-  ByteSize,
-  HttpIncomingMessage,
-  HttpRouter,
-  HttpServerRequest,
-  HttpServerResponse
-} from "../internal/effect/http.ts"
+import { HttpRouter, HttpServerRequest, HttpServerResponse } from "../internal/effect/http.ts"
+import * as body from "../internal/http/body.ts"
 import * as Redaction from "../Redaction.ts"
 import * as Signature from "../Signature.ts"
 import * as Webhook from "../Webhook.ts"
@@ -176,26 +171,13 @@ class BodyUnreadable {
 }
 
 const readBody = (
-  endpoint: Webhook.Endpoint,
+  { bodyLimitBytes, provider }: Webhook.Endpoint,
   request: HttpServerRequest.HttpServerRequest
-): Effect.Effect<Uint8Array, Signature.SignatureError | BodyUnreadable> => {
-  const { bodyLimitBytes, provider } = endpoint
-  const reason = new Signature.BodyTooLarge({ limitBytes: bodyLimitBytes })
-  const tooLarge = new Signature.SignatureError({ scheme: provider, reason })
-  // What announces itself as too large is not read.
-  const announced = request.headers["content-length"]
-  if (announced !== undefined && Number(announced) > bodyLimitBytes) return Effect.fail(tooLarge)
-  return Effect.provideService(
-    request.arrayBuffer,
-    HttpIncomingMessage.MaxBodySize,
-    ByteSize.bytes(bodyLimitBytes)
-  ).pipe(
-    Effect.map((buffer) => new Uint8Array(buffer)),
-    Effect.mapError(({ reason }) =>
-      reason._tag === "RequestParseError" && reason.reason === "BodyTooLarge" ? tooLarge : new BodyUnreadable()
-    )
-  )
-}
+): Effect.Effect<Uint8Array, Signature.SignatureError | BodyUnreadable> =>
+  Effect.mapError(body.readBody(request, bodyLimitBytes), (fault) => {
+    const reason = new Signature.BodyTooLarge({ limitBytes: bodyLimitBytes })
+    return fault === "too large" ? new Signature.SignatureError({ scheme: provider, reason }) : new BodyUnreadable()
+  })
 
 // --- failures
 
