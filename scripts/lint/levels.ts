@@ -22,6 +22,7 @@ export const levels = [
       "Fraud",
       "Inbox",
       "JobQueue",
+      "Phases",
       "Reconciliation",
       "Saga",
       "UnitOfWork",
@@ -47,7 +48,7 @@ export const internals: Readonly<
   effect: { from: "values" },
   gateway: { modules: ["PaymentGateway"] },
   http: { modules: ["http"] },
-  idempotency: { modules: ["Idempotency", "IdempotencyStore", "Inbox"] },
+  idempotency: { modules: ["Idempotency", "IdempotencyStore", "Inbox", "Phases"] },
   money: { modules: ["Currency", "Money", "MoneyError", "Ratio"] },
   // How options are checked.
   option: { from: "ports" },
