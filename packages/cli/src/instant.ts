@@ -1,5 +1,6 @@
 /**
- * Reads a point in time strictly: a date and a time of RFC 3339, or a date of ISO 8601 alone, which is its midnight in UTC.
+ * Reads a point in time strictly: a date and a time of RFC 3339, with an offset as ISO 8601 has it too, or a date of ISO
+ * 8601 alone, which is its midnight in UTC.
  * `Date.parse` would take much more, in the time zone of whoever runs it.
  *
  * @internal
@@ -49,7 +50,7 @@ const readTime = (text: string, day: number): number | string => {
     if (!(second < 60)) return "not a time of the day such as 12:00:00"
     at += 3
     millis = second * 1000
-    if (text.charCodeAt(at) === 46) {
+    if (text.charCodeAt(at) === 46 || text.charCodeAt(at) === 44) {
       const fraction = at + 1
       at = fraction
       while (isDigit(text.charCodeAt(at))) at++
@@ -67,8 +68,11 @@ const readOffset = (text: string, at: number): number | string => {
   const sign = text.charCodeAt(at)
   if ((sign === 90 || sign === 122) && at + 1 === text.length) return 0
   const hours = digits(text, at + 1, 2)
-  const minutes = digits(text, at + 4, 2)
-  const isWhole = text.length === at + 6 && text.charCodeAt(at + 3) === 58 && hours < 24 && minutes < 60
+  // As ISO 8601 has it: +02:00, +0200 or +02.
+  const left = text.length - at
+  const minutes = left === 3 ? 0 : digits(text, left === 5 ? at + 3 : at + 4, 2)
+  const isSplit = left === 6 && text.charCodeAt(at + 3) === 58
+  const isWhole = (isSplit || left === 5 || left === 3) && hours < 24 && minutes < 60
   if ((sign !== 43 && sign !== 45) || !isWhole) return "a time zone other than Z or an offset such as +02:00"
   return (sign === 43 ? 1 : -1) * (hours * 60 + minutes)
 }

@@ -80,6 +80,7 @@ interface Options {
 const run = Effect.fnUntraced(function*(options: Options) {
   const policy = yield* readPolicy(options)
   const progress = yield* makeProgress
+  yield* compareSources(options)
   const internal = yield* readFile(options.internal, options.maxRows, progress)
   const gateway = yield* readFile(options.gateway, options.maxRows, progress)
   yield* progress.clear
@@ -94,16 +95,40 @@ const run = Effect.fnUntraced(function*(options: Options) {
   if (report.discrepancies.length > 0) return yield* new DiscrepanciesFound()
 })
 
+const standardInput = "-"
+
+const nameOf = (path: string): string => path === standardInput ? "stdin" : path
+
+/** Stdin is there once. And a file agrees with itself: whoever compares the two has mistaken one of them. */
+const compareSources = Effect.fnUntraced(function*({ gateway, internal }: Options) {
+  if (internal === standardInput && gateway === standardInput) {
+    return yield* new BadInput({ what: "--internal and --gateway are both -: stdin can be one of them only" })
+  }
+  const [ours, theirs] = [yield* identityOf(internal), yield* identityOf(gateway)]
+  if (ours === undefined || ours !== theirs) return
+  const { stderr } = yield* Stdio.Stdio
+  const warning =
+    `warning: --internal ${internal} and --gateway ${gateway} are the same file, which agrees with itself\n`
+  // What cannot be said is no reason to stop.
+  yield* Effect.ignore(Stream.run(Stream.make(warning), stderr({ endOnDone: false })))
+})
+
+/** The same for all paths to one file. */
+const identityOf = (path: string): Effect.Effect<string | undefined, never, FileSystem.FileSystem> =>
+  path === standardInput ?
+    Effect.succeed(undefined) :
+    Effect.flatMap(FileSystem.FileSystem, (fs) => fs.stat(path)).pipe(
+      Effect.map(({ dev, ino }) => Option.isSome(ino) ? `${dev} ${ino.value}` : undefined),
+      Effect.orElseSucceed(() => undefined)
+    )
+
 const chunkBytes = 262_144
 
 const readFile = Effect.fnUntraced(function*(path: string, maxRows: number, progress: Progress) {
   const size = yield* sizeOf(path)
   const transactions = makeTransactions(maxRows)
   let bytes = 0
-  yield* NodeStream.fromReadable<Uint8Array, BadInput>({
-    evaluate: () => createReadStream(path, { highWaterMark: chunkBytes }),
-    onError: (error) => new BadInput({ what: `${path}: cannot be read (${codeOf(error)})` })
-  }).pipe(Stream.runForEach((chunk) => {
+  yield* bytesOf(path).pipe(Stream.runForEach((chunk) => {
     const problem = transactions.push(chunk)
     if (problem !== undefined) return Effect.fail(badFile(path, problem))
     bytes += chunk.length
@@ -114,9 +139,21 @@ const readFile = Effect.fnUntraced(function*(path: string, maxRows: number, prog
   return transactions
 })
 
+const bytesOf = (path: string): Stream.Stream<Uint8Array, BadInput, Stdio.Stdio> => {
+  const unreadable = (error: unknown) => new BadInput({ what: `${nameOf(path)}: cannot be read (${codeOf(error)})` })
+  return path === standardInput
+    ? Stream.unwrap(Effect.map(Stdio.Stdio, ({ stdin }) => stdin)).pipe(
+      Stream.mapError((error) => unreadable(error.reason.cause))
+    )
+    : NodeStream.fromReadable<Uint8Array, BadInput>({
+      evaluate: () => createReadStream(path, { highWaterMark: chunkBytes }),
+      onError: unreadable
+    })
+}
+
 /** Zero where it is not known, as for a pipe. */
 const sizeOf = (path: string): Effect.Effect<number, never, FileSystem.FileSystem> =>
-  Effect.flatMap(FileSystem.FileSystem, (fs) => fs.stat(path)).pipe(
+  path === standardInput ? Effect.succeed(0) : Effect.flatMap(FileSystem.FileSystem, (fs) => fs.stat(path)).pipe(
     Effect.map(({ size }) => Number(size)),
     Effect.orElseSucceed(() => 0)
   )
@@ -126,12 +163,12 @@ const codeOf = (error: unknown): string =>
 
 const badFile = (path: string, { column, line, name, row, what }: Problem): BadInput => {
   const place = row === line ? `row ${row}` : `row ${row} (line ${line})`
-  return new BadInput({ what: `${path}: ${place}, column ${name ?? column}: ${what}` })
+  return new BadInput({ what: `${nameOf(path)}: ${place}, column ${name ?? column}: ${what}` })
 }
 
 const readSoFar = (path: string, { records }: Transactions, part: number | undefined): string => {
   const percent = part === undefined ? "" : `, ${Math.floor(Math.min(1, part) * 100)} %`
-  return `${path}: ${records.length.toLocaleString("en")} rows${percent}`
+  return `${nameOf(path)}: ${records.length.toLocaleString("en")} rows${percent}`
 }
 
 const linesAtATime = 1000
@@ -194,8 +231,14 @@ const maxRowsDefault = 2_000_000
 const maxRowsLimit = 8_000_000
 
 const flags = {
-  internal: Flag.String("internal").pipe(Flag.withMetavar("FILE"), Flag.withDescription("CSV of our own books")),
-  gateway: Flag.String("gateway").pipe(Flag.withMetavar("FILE"), Flag.withDescription("CSV of the gateway's report")),
+  internal: Flag.String("internal").pipe(
+    Flag.withMetavar("FILE"),
+    Flag.withDescription("CSV of our own books; - is stdin")
+  ),
+  gateway: Flag.String("gateway").pipe(
+    Flag.withMetavar("FILE"),
+    Flag.withDescription("CSV of the gateway's report; - is stdin")
+  ),
   json: Flag.Boolean("json").pipe(Flag.withDescription("Print JSON"), Flag.withDefault(false)),
   tolerance: pairs("tolerance").pipe(
     Flag.withDescription("By how much amounts may differ, such as USD=0.01; once for each currency (default: nothing)")
@@ -249,6 +292,10 @@ export const reconcile = Command.make("reconcile", flags, (options) =>
       {
         command: "payctl reconcile --internal ledger.csv --gateway report.csv --tolerance USD=0.01 --window 2d --json",
         description: "The same for another program, with some allowance"
+      },
+      {
+        command: "zcat report.csv.gz | payctl reconcile --internal ledger.csv --gateway -",
+        description: "A report that comes from another program"
       }
     ])
   )

@@ -76,11 +76,13 @@ export const makeTransactions = (rowsMax: number): Transactions => {
     push: (chunk) => name(reader.push(chunk)),
     end: () =>
       name(reader.end()) ??
-        (state.header === undefined ? { row: 1, line: 1, column: 1, what: "there is no header" } : undefined),
+        (state.header === undefined ? { row: 1, line: 1, column: 1, what: noHeader } : undefined),
     records: state.records,
     has: (column) => (state.header?.positions[column] ?? -1) >= 0
   }
 }
+
+const noHeader = `there is no header; the first row must be ${required.join(",")}`
 
 const readHeader = (row: Row): Header | Problem => {
   const names: Array<string> = []
@@ -105,7 +107,9 @@ const readHeader = (row: Row): Header | Problem => {
 
 const hint = (names: ReadonlyArray<string>): string => {
   const [only = ""] = names
+  if (/^sep=/i.test(only)) return ": the first row must be the header; take out the one that begins with sep="
   if (names.length === 1 && /[;\t|]/.test(only)) return ": the columns must be separated by commas"
+  if (!required.some((name) => names.includes(name.toLowerCase()))) return ": the first row must name the columns"
   const close = names.find((name) =>
     !(required as ReadonlyArray<string>).includes(name) &&
     (required as ReadonlyArray<string>).includes(name.trim().toLowerCase())
@@ -121,7 +125,7 @@ const problem = (row: Row, column: number, name: string | undefined, what: strin
   ...name === undefined ? {} : { name }
 })
 
-const notUtf8 = "not UTF-8"
+const notUtf8 = "not UTF-8; save the file as UTF-8"
 
 const readRow = (state: State, { hasExtras, names, positions }: Header, row: Row): Problem | undefined => {
   if (row.columns !== names.length) return wrongLength(row, names)
@@ -143,7 +147,7 @@ const readRow = (state: State, { hasExtras, names, positions }: Header, row: Row
   if (currency === undefined) return fail("currency", notUtf8)
   const money = Money.parse(word(state, currency) as Money.Currency, amount)
   if (Result.isFailure(money)) {
-    return fail(isCurrencyFault(money.failure) ? "currency" : "amount", money.failure.message)
+    return fail(isCurrencyFault(money.failure) ? "currency" : "amount", `${money.failure.message}${advice(currency)}`)
   }
   const status = cell("status")
   const wrongStatus = faultOf(status, statusMax)
@@ -192,6 +196,8 @@ const readExtras = (
   }
 }
 
+const advice = (currency: string): string => /^[a-z]{3}$/.test(currency) ? "; write it in capitals" : ""
+
 const isCurrencyFault = ({ reason }: { readonly reason: { readonly _tag: string } }): boolean =>
   reason._tag === "UnknownCurrency" || reason._tag === "NoMinorUnit"
 
@@ -201,11 +207,11 @@ const statusMax = 64
 /** Ids and statuses are compared exactly: what a person cannot see in them would be found as a discrepancy. */
 const faultOf = (text: string | undefined, lengthMax: number): string | undefined => {
   if (text === undefined) return notUtf8
-  if (text === "") return "empty"
+  if (text === "") return "empty; each row needs one"
   if (text.length > lengthMax) return `longer than ${lengthMax} characters`
   if (!isPlain(text)) {
-    if (text.trim() !== text) return "whitespace at its start or end"
-    if (/[\p{Cc}\p{Cf}]/u.test(text)) return "a character that cannot be seen"
+    if (text.trim() !== text) return "whitespace at its start or end; take it out"
+    if (/[\p{Cc}\p{Cf}]/u.test(text)) return "a character that cannot be seen; take it out"
   }
   return undefined
 }

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process"
-import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { mkdtempSync, openSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { afterAll, assert, describe, it, vi } from "vitest"
@@ -36,9 +36,54 @@ const gateway = write(
 
 describe("payctl reconcile", () => {
   it("ends with 0 where the files agree", () => {
-    const { status, stderr, stdout } = payctl("--internal", internal, "--gateway", internal)
+    const copy = write("copy.csv", header, row("tx_s"), ...day)
+    const { status, stderr, stdout } = payctl("--internal", internal, "--gateway", copy)
     assert.deepStrictEqual([status, stderr], [0, ""])
     assert.strictEqual(stdout.split("\n")[0], "1249/1249 matched, 0 discrepancies")
+  })
+
+  it("warns of a file that is compared with itself", () => {
+    symlinkSync(internal, join(folder, "link.csv"))
+    for (const other of [internal, `./${internal}`, "link.csv"]) {
+      const { status, stderr, stdout } = payctl("--internal", internal, "--gateway", other, "--json")
+      assert.strictEqual(status, 0)
+      assert.strictEqual(
+        stderr,
+        `warning: --internal internal.csv and --gateway ${other} are the same file, which agrees with itself\n`
+      )
+      assert.deepStrictEqual(JSON.parse(stdout), { matched: 1249, total: 1249, discrepancies: [], byKind: {} })
+    }
+  })
+
+  it("reads one side from stdin", () => {
+    const options = { encoding: "utf8", env, cwd: folder } as const
+    const run = (args: ReadonlyArray<string>, input: string) =>
+      spawnSync(process.execPath, [payctlFile, "reconcile", ...args], { ...options, input })
+    const theirs = readFileSync(join(folder, gateway), "utf8")
+    const ours = readFileSync(join(folder, internal), "utf8")
+    for (
+      const [args, input] of [
+        [["--internal", internal, "--gateway", "-"], theirs],
+        [["--gateway=-", "--internal", internal], theirs],
+        [["--internal", "-", "--gateway", gateway], ours]
+      ] as const
+    ) {
+      const { status, stderr, stdout } = run(args, input)
+      assert.deepStrictEqual([status, stderr], [1, ""], args.join(" "))
+      assert.strictEqual(
+        stdout.split("\n")[0],
+        "1248/1251 matched, 3 discrepancies: 2 missing_internal, 1 status_mismatch"
+      )
+    }
+    const wrong = run(["--internal", internal, "--gateway", "-"], `${header}\n${row("1", "ten")}\n`)
+    assert.deepStrictEqual([wrong.status, wrong.stdout], [2, ""])
+    assert.include(wrong.stderr, "stdin: row 2, column amount: not a plain decimal number")
+    const nothing = run(["--internal", "-", "--gateway", gateway], "")
+    assert.strictEqual(nothing.status, 2)
+    assert.include(nothing.stderr, "stdin: row 1, column 1: there is no header")
+    const twice = run(["--internal", "-", "--gateway", "-"], theirs)
+    assert.strictEqual(twice.status, 2)
+    assert.include(twice.stderr, "--internal and --gateway are both -: stdin can be one of them only")
   })
 
   it("ends with 1 where they do not, and says what is wrong", () => {

@@ -61,8 +61,16 @@ describe("reading transactions", () => {
   })
 
   const problems: ReadonlyArray<readonly [string, string, string]> = [
-    ["no header", "", "1 1: there is no header"],
-    ["no header but empty lines", "\n\n", "1 1: there is no header"],
+    [
+      "no header",
+      "",
+      "1 1: there is no header; the first row must be transaction_id,amount,currency,status,occurred_at"
+    ],
+    [
+      "no header but empty lines",
+      "\n\n",
+      "1 1: there is no header; the first row must be transaction_id,amount,currency,status,occurred_at"
+    ],
     ["a column that is missing", "transaction_id,amount,status,occurred_at", "1 currency: missing in the header"],
     [
       "several columns that are missing",
@@ -84,31 +92,47 @@ describe("reading transactions", () => {
       header.replaceAll(",", ";"),
       "1 transaction_id, amount, currency, status, occurred_at: missing in the header: the columns must be separated by commas"
     ],
+    [
+      "a line for a spreadsheet before the header",
+      `sep=,\n${header}\n`,
+      "1 transaction_id, amount, currency, status, occurred_at: missing in the header: "
+      + "the first row must be the header; take out the one that begins with sep="
+    ],
+    [
+      "rows without a header",
+      row,
+      "1 transaction_id, amount, currency, status, occurred_at: missing in the header: the first row must name the columns"
+    ],
+    [
+      "a currency in small letters",
+      `${header}\n${row.replace("USD", "usd")}`,
+      "2 currency: usd is not a currency in use by ISO 4217; write it in capitals"
+    ],
     ["a column twice", `${header},amount`, "1 amount: the header has it twice"],
     ["an optional column twice", `${header},fee,fee`, "1 fee: the header has it twice"],
     ["a row that is too short", `${header}\ntx_1,10.00,USD\n`, "2 status: the row has 3 fields and the header 5"],
     ["a row that is too long", `${header}\n${row}\n${row},\n`, "3 6: the row has 6 fields and the header 5"],
-    ["an empty id", `${header}\n${row.replace("tx_1", "")}`, "2 transaction_id: empty"],
+    ["an empty id", `${header}\n${row.replace("tx_1", "")}`, "2 transaction_id: empty; each row needs one"],
     [
       "an id that is too long",
       `${header}\n${row.replace("tx_1", "x".repeat(256))}`,
       "2 transaction_id: longer than 255 characters"
     ],
-    ["a space before an id", `${header}\n ${row}`, "2 transaction_id: whitespace at its start or end"],
+    ["a space before an id", `${header}\n ${row}`, "2 transaction_id: whitespace at its start or end; take it out"],
     [
       "a no-break space after an id",
       `${header}\n${row.replace("tx_1", "tx_1\u00a0")}`,
-      "2 transaction_id: whitespace at its start or end"
+      "2 transaction_id: whitespace at its start or end; take it out"
     ],
     [
       "a line break in an id",
       `${header}\n${row.replace("tx_1", `"tx\n1"`)}`,
-      "2 transaction_id: a character that cannot be seen"
+      "2 transaction_id: a character that cannot be seen; take it out"
     ],
     [
       "a zero-width space in an id",
       `${header}\n${row.replace("tx_1", "tx\u200b1")}`,
-      "2 transaction_id: a character that cannot be seen"
+      "2 transaction_id: a character that cannot be seen; take it out"
     ],
     ["an empty amount", `${header}\n${row.replace("10.00", "")}`, "2 amount: not a plain decimal number: it is empty"],
     [
@@ -143,7 +167,7 @@ describe("reading transactions", () => {
       `${header}\n${row.replace("USD", "constructor")}`,
       "2 currency: not a currency code"
     ],
-    ["an empty status", `${header}\n${row.replace("captured", "")}`, "2 status: empty"],
+    ["an empty status", `${header}\n${row.replace("captured", "")}`, "2 status: empty; each row needs one"],
     [
       "a status that is too long",
       `${header}\n${row.replace("captured", "x".repeat(65))}`,
@@ -165,7 +189,7 @@ describe("reading transactions", () => {
       "2 fee: not a plain decimal number: it has an unexpected character"
     ],
     ["a kind that is none", `${header},kind\n${row},payout`, "2 kind: neither charge nor refund nor empty"],
-    ["a parent with a space", `${header},parent\n${row},tx `, "2 parent: whitespace at its start or end"],
+    ["a parent with a space", `${header},parent\n${row},tx `, "2 parent: whitespace at its start or end; take it out"],
     [
       "a fault of the format",
       `${header}\n${row.replace("USD", `U"D`)}`,
@@ -185,10 +209,13 @@ describe("reading transactions", () => {
       if (name === undefined) continue
       const transactions = makeTransactions(10)
       const problem = transactions.push(bytes(cells.map((cell, i) => i === index ? "\xe9" : cell).join(",")))
-      assert.strictEqual(shown(problem), `2 ${name}: not UTF-8`)
+      assert.strictEqual(shown(problem), `2 ${name}: not UTF-8; save the file as UTF-8`)
     }
     assert.isUndefined(makeTransactions(10).push(bytes(cells.map((cell) => cell === "note" ? "\xe9" : cell).join(","))))
-    assert.strictEqual(shown(makeTransactions(10).push(new Uint8Array([0x61, 0x2c, 0xe9, 0x0a]))), "1 2: not UTF-8")
+    assert.strictEqual(
+      shown(makeTransactions(10).push(new Uint8Array([0x61, 0x2c, 0xe9, 0x0a]))),
+      "1 2: not UTF-8; save the file as UTF-8"
+    )
   })
 
   it("never repeats what stands in a cell that is wrong", () => {
@@ -237,6 +264,18 @@ describe("reading a point in time", () => {
     assert.strictEqual(instant.parse("2026-01-31T12:00:00.0019Z"), noon + 1)
   })
 
+  it("takes offsets and fractions as ISO 8601 has them", () => {
+    const noon = Date.UTC(2026, 0, 31, 12)
+    for (
+      const text of [
+        "2026-01-31T14:00:00+0200",
+        "2026-01-31 14:00:00+02",
+        "2026-01-31T00:30-1130",
+        "2026-01-31T12:00:00,000+00"
+      ]
+    ) assert.strictEqual(instant.parse(text), noon, text)
+  })
+
   it("refuses everything else", () => {
     for (
       const text of [
@@ -264,12 +303,20 @@ describe("reading a point in time", () => {
         "2026-01-31T12:00:60Z",
         "2026-01-31T12:00:0Z",
         "2026-01-31T12:00:00.Z",
-        "2026-01-31T12:00:00,5Z",
+        "2026-01-31T12:00:00,Z",
+        "20260131T120000Z",
         "2026-01-31T12:00:00",
         "2026-01-31 12:00",
         "2026-01-31T12:00:00ZZ",
         "2026-01-31T12:00:00+2:00",
-        "2026-01-31T12:00:00+0200",
+        "2026-01-31T12:00:00+2",
+        "2026-01-31T12:00:00+020",
+        "2026-01-31T12:00:00+02:",
+        "2026-01-31T12:00:00+02:0",
+        "2026-01-31T12:00:00+02-00",
+        "2026-01-31T12:00:00+2400",
+        "2026-01-31T12:00:00+0260",
+        "2026-01-31T12:00:00*02",
         "2026-01-31T12:00:00+24:00",
         "2026-01-31T12:00:00+02:60",
         "2026-01-31T12:00:00 UTC",
