@@ -158,7 +158,8 @@ export const make = <P>(
  *
  * `run` ends in one of three ways. A success, or a failure that is `Refused`, is the answer. One that is `NotExecuted`
  * is tried again by `schedule`, and then fails the saga. Everything else, a timeout, a defect, a failure that states
- * nothing, a gateway call in doubt that is caught, leaves a doubt: `verify` finds out, or with `"rerun"` the step runs again under the same key. What stays in
+ * nothing, a gateway call in doubt that is caught, leaves a doubt: `verify` finds out, or with `"rerun"` the step runs again
+ * under the same key. A refusal in a later run ends the doubt only where the gateway has refused the same call. What stays in
  * doubt is undone like what happened, with `InDoubt`, or parks the saga (`inDoubt: "park"`).
  *
  * `compensate` may run more than once, under the same key, and after a crash in another process: see

@@ -3,7 +3,7 @@
  * lets the checkout run a step again of which it does not know whether it happened. In a shop these are three services;
  * the order's id is then the key that goes along.
  */
-import { Context, Effect, Layer, Schema } from "effect"
+import { Context, Effect, Layer, Option, Schema } from "effect"
 import { Migrator, SqlClient, type SqlError } from "effect/sql"
 import { DeliveryRefused, NoAnswer, type Order, OutOfStock, ReservationClosed } from "./Order.ts"
 
@@ -27,6 +27,8 @@ export class Fulfilment extends Context.Service<Fulfilment, {
   /** Gives back what was reserved. A reservation that has not arrived is refused when it does. */
   readonly release: (order: Order) => Effect.Effect<void, NoAnswer>
   readonly ship: (order: Order) => Effect.Effect<typeof Parcel.Type, DeliveryRefused | NoAnswer>
+  /** The parcel of an order, once it is on its way. Answers after every `ship` that has come before. */
+  readonly parcelOf: (orderId: string) => Effect.Effect<Option.Option<typeof Parcel.Type>, NoAnswer>
   readonly sendReceipt: (order: Order) => Effect.Effect<void, NoAnswer>
   readonly standing: (orderId: string) => Effect.Effect<Standing, NoAnswer>
 }>()("@effect-payments/examples/Fulfilment") {}
@@ -77,6 +79,10 @@ const make = Effect.gen(function*() {
       yield* sql`INSERT INTO shop_parcel (order_id) VALUES (${orderId}) ON CONFLICT (order_id) DO NOTHING`
       return { parcel: `parcel-${orderId}` }
     }, answered("ship")),
+    parcelOf: Effect.fnUntraced(function*(orderId) {
+      const parcels = yield* sql`SELECT order_id FROM shop_parcel WHERE order_id = ${orderId}`
+      return parcels.length === 0 ? Option.none() : Option.some({ parcel: `parcel-${orderId}` })
+    }, answered("parcelOf")),
     sendReceipt: Effect.fnUntraced(function*({ orderId }) {
       yield* sql`INSERT INTO shop_receipt (order_id) VALUES (${orderId}) ON CONFLICT (order_id) DO NOTHING`
     }, answered("sendReceipt")),

@@ -113,8 +113,6 @@ export const checkout = Saga.make("checkout", { payload: Order }).pipe(
         const request = { transactionId: held.value.id }
         return yield* throughStack("void", request, (gateway) => gateway.void(request)).pipe(
           Saga.onceByLookup({ phase: "void", settle })
-        ).pipe(
-          Saga.onceByLookup({ phase: "void", settle })
         )
       })
   }),
@@ -134,8 +132,6 @@ export const checkout = Saga.make("checkout", { payload: Order }).pipe(
         const request = { transactionId: taken.value.id }
         return yield* throughStack("refund", request, ({ refund }) => refund(request)).pipe(
           Saga.onceByLookup({ phase: "refund", settle })
-        ).pipe(
-          Saga.onceByLookup({ phase: "refund", settle })
         )
       }),
     // What is captured cannot be voided any more: its refund gives all of it back.
@@ -145,7 +141,12 @@ export const checkout = Saga.make("checkout", { payload: Order }).pipe(
     success: Parcel,
     error: Schema.Union([DeliveryRefused, NoAnswer]),
     run: ({ payload }) => Effect.flatMap(Fulfilment, ({ ship }) => ship(payload)),
-    verify: "rerun"
+    // Not by running it again: a refusal would not tell whether the parcel of the first time is on its way.
+    verify: ({ payload }) =>
+      Effect.map(
+        Effect.flatMap(Fulfilment, ({ parcelOf }) => parcelOf(payload.orderId)),
+        (parcel) => Option.isSome(parcel) ? PaymentGateway.happened(parcel.value) : PaymentGateway.neverHappened
+      )
   }),
   Saga.retriable("receipt", {
     success: Schema.Void,

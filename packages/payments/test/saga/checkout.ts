@@ -17,24 +17,32 @@ export class Shop extends Context.Service<Shop, {
   readonly calls: Array<string>
   /** What a call of this name does first; forgotten when it fails or is interrupted. */
   readonly plan: Map<string, Effect.Effect<void, Refusal | Unreachable>>
-  readonly call: (name: string) => Effect.Effect<void, Refusal | Unreachable>
+  readonly call: (name: string, orderId?: string) => Effect.Effect<void, Refusal | Unreachable>
+  /** Whether a call of this name has gone well for this order. */
+  readonly happened: (name: string, orderId: string) => Effect.Effect<boolean>
 }>()("test/Shop") {}
 
-export const shopLayer = Layer.sync(Shop, () => {
+/** `before` sees each call as it leaves. */
+export const makeShop = (before: (name: string) => void = () => undefined): Shop["Service"] => {
   const calls: Array<string> = []
-  const plan = new Map<string, Effect.Effect<void, Refusal | Unreachable>>()
+  const plan: Shop["Service"]["plan"] = new Map()
+  const done = new Set<string>()
   return {
     calls,
     plan,
-    call: (name) =>
+    call: (name, orderId = "") =>
       Effect.suspend(() => {
+        before(name)
         calls.push(name)
-        return plan.get(name) ?? Effect.void
-      })
+        return Effect.map(plan.get(name) ?? Effect.void, () => void done.add(`${name} ${orderId}`))
+      }),
+    happened: (name, orderId) => Effect.sync(() => done.has(`${name} ${orderId}`))
   }
-})
+}
 
-const call = (name: string) => Effect.flatMap(Shop, (shop) => shop.call(name))
+export const shopLayer = Layer.sync(Shop, makeShop)
+
+const call = (name: string, orderId?: string) => Effect.flatMap(Shop, (shop) => shop.call(name, orderId))
 const money = Money.makeUnsafe("EUR", "49.90")
 const gateway = PaymentGateway.PaymentGateway
 const Stock = Schema.Struct({ reservation: Schema.String })
@@ -85,8 +93,12 @@ export const checkout = Saga.make("checkout", { payload: Schema.Struct({ orderId
   Saga.pivot("ship", {
     success: Parcel,
     error: ShopError,
-    verify: "rerun",
-    run: ({ payload }) => Effect.as(call("ship"), { parcel: `p-${payload.orderId}` })
+    verify: ({ payload: { orderId } }) =>
+      Effect.map(
+        Effect.flatMap(Shop, ({ happened }) => happened("ship", orderId)),
+        (happened) => happened ? PaymentGateway.happened({ parcel: `p-${orderId}` }) : PaymentGateway.neverHappened
+      ),
+    run: ({ payload: { orderId } }) => Effect.as(call("ship", orderId), { parcel: `p-${orderId}` })
   }),
   Saga.retriable("receipt", {
     success: Schema.Void,

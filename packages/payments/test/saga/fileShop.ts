@@ -97,6 +97,7 @@ export const shopLayer = (file: string, refuses: string) =>
     Effect.map(Death, (death) => ({
       calls: [],
       plan: new Map(),
+      happened: (name) => Effect.sync(() => readBooks(file).some(({ key }) => key === name)),
       call: (name) =>
         name === refuses
           ? Effect.fail(new Refusal({ why: "planned" }))

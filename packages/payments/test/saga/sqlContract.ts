@@ -126,6 +126,7 @@ export const sqlContract = (name: string, { commitsBesideTransaction, database }
             Saga.execute(checkout, { orderId: id }, { id }).pipe(
               Effect.provideService(Shop, {
                 ...shop,
+                happened: (name) => shop.happened(`${id} ${name}`, ""),
                 call: (name) =>
                   refused.has(id) && name === "ship"
                     ? Effect.fail(new Refusal({ why: "no" }))

@@ -5,7 +5,7 @@ import { PaymentGateway, Saga, SagaLog } from "effect-payments"
 import { TestGateway } from "effect-payments/testing"
 import { TestClock } from "effect/testing"
 import { runId } from "../../src/internal/saga/record.ts"
-import { checkout, sagas, Shop } from "./checkout.ts"
+import { checkout, makeShop, sagas, Shop } from "./checkout.ts"
 
 export type Log = SagaLog.SagaLog["Service"]
 
@@ -46,18 +46,8 @@ export const stage = (log: Log, options?: TestGateway.Options) =>
       if (!events.some((event) => event._tag === "Intended" && event.step === step)) early.push(call)
       if (isUndo !== has(causes)) late.push(call)
     }
-    const calls: Array<string> = []
-    const plan: Shop["Service"]["plan"] = new Map()
-    const shop = Shop.of({
-      calls,
-      plan,
-      call: (name) =>
-        Effect.suspend(() => {
-          check(name)
-          calls.push(name)
-          return plan.get(name) ?? Effect.void
-        })
-    })
+    const shop = makeShop(check)
+    const { calls, plan } = shop
     const behaviours = new Map<string, TestGateway.Behaviour>()
     const gateway = yield* TestGateway.make({
       ...options,

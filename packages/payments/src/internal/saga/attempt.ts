@@ -165,8 +165,9 @@ export const runStep = Effect.fnUntraced(
       yield* Effect.sleep(Duration.millis(Math.max(pause, Math.min(end.retryAfterMillis, retryAfterMax))))
       end = yield* runOnce(attempt)
     }
-    // What was not executed now does not take back an earlier try of which nobody knows.
-    return end.end._tag === "Failed" && end.isRetriable && tries.isDoubtful
+    // What was not executed now, or was refused by the step itself, does not take back an earlier try of which nobody
+    // knows.
+    return end.end._tag === "Failed" && !end.isAnswer && tries.isDoubtful
       ? { _tag: "Unknown", detail: end.end.detail, isVerifiable: step.verify === "look" }
       : end.end
   }
@@ -176,6 +177,8 @@ interface Once {
   readonly end: RunEnd
   readonly isRetriable: boolean
   readonly retryAfterMillis: number
+  /** It ends what earlier tries left open too. */
+  readonly isAnswer: boolean
 }
 
 const runOnce = Effect.fnUntraced(function*(attempt: Attempt): Effect.fn.Return<Once, Suspended, unknown> {
@@ -200,9 +203,10 @@ const ended = (attempt: Attempt, claim: StepClaim, exit: Exit.Exit<unknown, unkn
     end: { _tag: "Unknown", detail, isVerifiable: true },
     // The same key again answers as the first time.
     isRetriable: step.verify === "rerun",
-    retryAfterMillis: 0
+    retryAfterMillis: 0,
+    isAnswer: false
   })
-  const final = (end: RunEnd): Once => ({ end, isRetriable: false, retryAfterMillis: 0 })
+  const final = (end: RunEnd, isAnswer = true): Once => ({ end, isRetriable: false, retryAfterMillis: 0, isAnswer })
   if (Exit.isSuccess(exit)) {
     if (exit.value === late) return unknown("timeout")
     return claim.isUncertain ? unknown(callInDoubt) : final(stored(attempt, exit.value))
@@ -213,10 +217,11 @@ const ended = (attempt: Attempt, claim: StepClaim, exit: Exit.Exit<unknown, unkn
   // A call of this step is in doubt, whatever the last one said.
   if (reading._tag === "Unknown" || claim.isUncertain) return unknown(detail)
   const failed: RunEnd = { _tag: "Failed", detail, error: storedError(attempt, reading.error) }
-  return reading._tag === "Refused" ? final(failed) : {
+  return reading._tag === "Refused" ? final(failed, claim.isAnswered) : {
     end: failed,
     isRetriable: true,
-    retryAfterMillis: reading.retryAfter === undefined ? 0 : Duration.toMillis(reading.retryAfter)
+    retryAfterMillis: reading.retryAfter === undefined ? 0 : Duration.toMillis(reading.retryAfter),
+    isAnswer: false
   }
 }
 

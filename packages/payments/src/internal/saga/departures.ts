@@ -48,6 +48,11 @@ export class Departures {
     return this.decisive.size > (this.decisive.has(phase) ? 1 : 0)
   }
 
+  /** The calls that decide the end, as far as they are known here. */
+  get decisivePhases(): ReadonlyArray<string> {
+    return [...this.decisive]
+  }
+
   noteDecisive(phase: string): void {
     this.decisive.add(phase)
   }
@@ -98,6 +103,12 @@ export class StepClaim extends OperationClaim {
       if (isBestEffort !== true) this.before.noteDecisive(phase)
       return super.depart(departure)
     })
+  }
+
+  /** Whether the gateway refused a call of this run, and answered all that earlier ones are known to have sent. */
+  get isAnswered(): boolean {
+    const phases = new Set(this.phases)
+    return this.isRefused && this.before.decisivePhases.every((phase) => phases.has(phase))
   }
 
   override arrive(phase: string, isCertain: boolean | undefined): void {
