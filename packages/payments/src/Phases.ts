@@ -17,6 +17,7 @@
  * | `lease`, `ttl`, `attemptsMax`, `duplicates`, … of {@link make} | as in `Idempotency` | as in `Idempotency` |
  * | `abandonedAfter` | 5 minutes | 1 second to 1 day |
  * | `every` of the completer | 30 seconds | 1 millisecond to 1 day |
+ * | `backoff` of the completer | 1 minute | 1 millisecond to 1 hour |
  * | `limit`, `concurrency` of the completer | 100, 4 | 1 to 1000, 1 to 100 |
  * | `every`, `limit` of the reaper | 10 minutes, 1000 | 1 millisecond to 1 day, 1 to 1000 |
  * | `retention` | 3 days | 1 second to a year |
@@ -289,14 +290,11 @@ export type Completed = upkeep.Completed
 
 type Services<D> = D extends Phases<infer _Ctx, infer _E, infer R> ? R : never
 
-/** How long a worker has an operation that it has taken, at first. */
-const takenMillis = 60_000
-
 /**
  * Goes on once with up to `limit` operations that nobody has touched for `abandonedAfter`, several workers at a time: each
  * gets others (`FOR UPDATE SKIP LOCKED`). List each version of which operations may be left.
  *
- * An operation that cannot be finished yet is taken again after a minute, then after two, four and so on up to an hour, for
+ * An operation that cannot be finished yet is taken again after `backoff`, then after twice that and so on up to an hour, for
  * as long as it is not over: it is logged as a warning with its tenant, operation and number of tries, and counted in
  * `effect_payments_phases_completed_total`. One that is `Parked` goes on once an operator has resolved its record.
  *
@@ -305,26 +303,32 @@ const takenMillis = 60_000
  */
 export const complete = <const Definitions extends ReadonlyArray<Any>>(
   definitions: Definitions,
-  options?: { readonly limit?: number | undefined; readonly concurrency?: number | undefined }
+  options?: {
+    readonly limit?: number | undefined
+    readonly concurrency?: number | undefined
+    readonly backoff?: Duration.Input | undefined
+  }
 ): Effect.Effect<
   Completed,
   StoreUnavailable,
   Services<Definitions[number]> | Idempotency.Idempotency | Journal
 > =>
   Effect.gen(function*() {
-    const { integer } = reader("Phases.complete")
+    const { integer, millis } = reader("Phases.complete")
     const journal = yield* journalOf
     const limit = yield* integer("limit", options?.limit ?? 100, 1, limitMax)
     const concurrency = yield* integer("concurrency", options?.concurrency ?? 4, 1, 100)
+    const backoffMillis = yield* millis("backoff", options?.backoff ?? "1 minute", 1, hourMillis)
     const compiled = yield* Effect.forEach(definitions, (definition) =>
       running.compile(definition as unknown as phases.Untyped))
     return yield* Effect.mapError(
-      upkeep.complete(journal, compiled, { limit, concurrency, leaseMillis: takenMillis }),
+      upkeep.complete(journal, compiled, { limit, concurrency, backoffMillis }),
       toUnavailable
     )
   }) as never
 
 const limitMax = 1000
+const hourMillis = 3_600_000
 
 /**
  * Drops once up to `limit` operations that have been over for `retention`, with the records of their phases. Answers how
@@ -341,7 +345,7 @@ export const reap = (
     const journal = yield* journalOf
     const limit = yield* integer("limit", options?.limit ?? 1000, 1, limitMax)
     const retentionMillis = yield* millis("retention", options?.retention ?? "3 days", 1000, yearMillis)
-    return yield* upkeep.reap(journal, { limit, retentionMillis, leaseMillis: takenMillis }).pipe(
+    return yield* upkeep.reap(journal, { limit, retentionMillis }).pipe(
       Effect.catchTag("JournalUnavailable", (error) => Effect.fail(toUnavailable(error)))
     )
   })
@@ -370,6 +374,7 @@ export const layerCompleter = <const Definitions extends ReadonlyArray<Any>>(
     readonly every?: Duration.Input | undefined
     readonly limit?: number | undefined
     readonly concurrency?: number | undefined
+    readonly backoff?: Duration.Input | undefined
   }
 ): Layer.Layer<never, never, Services<Definitions[number]> | Idempotency.Idempotency | Journal> =>
   repeating("Phases.layerCompleter", options?.every ?? "30 seconds", {

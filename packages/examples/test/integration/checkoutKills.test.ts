@@ -5,22 +5,18 @@
 import { assert, describe, inject, it } from "@effect/vitest"
 import { ConfigProvider, Effect, Layer, Logger, Redacted, Schema } from "effect"
 import { Card, Money, Saga, SagaLog } from "effect-payments"
-import { SqlClient } from "effect/sql"
-import { spawn } from "node:child_process"
 import { randomInt } from "node:crypto"
-import { mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
 import { checkout } from "../../src/checkout/checkout.ts"
 import { Fulfilment } from "../../src/checkout/Fulfilment.ts"
 import type { Order } from "../../src/checkout/Order.ts"
 import { layerServices } from "../../src/checkout/shop.ts"
-import { layerPostgres, type Place } from "../../src/checkout/stores.ts"
+import type { Place } from "../../src/checkout/stores.ts"
 import { start as startSim } from "../../src/gateway-sim/start.ts"
 import type { Ledger } from "../../src/gateway-sim/Wire.ts"
 import { bundle } from "../support/bundle.ts"
+import { type Chance, chanceOf, type Environment, folder, runKilled, schema } from "../support/kills.ts"
 import { Answer, Task } from "../support/killTask.ts"
 
 const kills = 50
@@ -31,21 +27,8 @@ const pointsMax = 100
 const aliveMaxMillis = 1000
 /** For the last process, which has all orders ended. */
 const deadlineMillis = 90_000
+const encodeTask = Schema.encodeSync(Schema.fromJsonString(Task))
 const source = fileURLToPath(new URL("../support/killedShop.ts", import.meta.url))
-
-// --- chance, from one seed (mulberry32)
-
-const chanceOf = (seed: number) => {
-  let state = seed
-  return (max: number): number => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % max
-  }
-}
-
-type Chance = ReturnType<typeof chanceOf>
 
 /** What some of a hundred orders fail with, each kind at another step. */
 const bad: ReadonlyArray<{ readonly below: number; readonly order: Partial<Order> }> = [
@@ -72,41 +55,12 @@ const orderOf = (index: number, chance: Chance): Order => {
 
 const amountOf = (index: number): number => 1000 + index
 
-// --- processes
-
-type Environment = Readonly<Record<string, string>>
-
-/** Starts a process and sees it end. Killed from here after `aliveMillis`, or where its task says. */
-const run = (program: string, task: typeof Task.Type, environment: Environment, aliveMillis: number) =>
-  Effect.callback<
-    { readonly signal: string | null; readonly code: number | null; readonly lines: ReadonlyArray<string> }
-  >(
-    (resume) => {
-      const child = spawn(process.execPath, [program, Schema.encodeSync(Schema.fromJsonString(Task))(task)], {
-        stdio: ["pipe", "pipe", "inherit"],
-        env: { ...process.env, DATABASE_URL: "", REDIS_URL: "", ...environment }
-      })
-      const lines: Array<string> = []
-      const kill = () => void child.kill("SIGKILL")
-      let timer: NodeJS.Timeout | undefined
-      createInterface({ input: child.stdout }).on("line", (line) => {
-        lines.push(line)
-        if (line === "up") timer ??= setTimeout(kill, aliveMillis)
-      })
-      child.once("close", (code, signal) => {
-        clearTimeout(timer)
-        resume(Effect.succeed({ code, signal, lines }))
-      })
-      return Effect.sync(kill)
-    }
-  )
-
 // --- the test
 
 const killTest = Effect.fnUntraced(function*(place: Place, database: Environment) {
   const seed = Number(process.env["CHECKOUT_KILLS_SEED"] ?? randomInt(2 ** 31))
   console.log(`CHECKOUT_KILLS_SEED=${seed}`)
-  const files = yield* folder
+  const files = yield* folder("checkout-kills-")
   const program = yield* bundle(source, files)
   // The first process leaves its compiled code behind for the next.
   const environment = { ...database, NODE_COMPILE_CACHE: files }
@@ -120,7 +74,9 @@ const killTest = Effect.fnUntraced(function*(place: Place, database: Environment
   yield* Effect.provide(Effect.flatMap(Fulfilment, ({ restock }) => restock("lamp", 1000)), shop)
   const orders: Array<Order> = []
   const chance = chanceOf(seed)
-  yield* run(program, { ...task, isLast: true }, environment, deadlineMillis)
+  const run = (given: typeof Task.Type, aliveMillis: number) =>
+    runKilled(program, encodeTask(given), environment, aliveMillis)
+  yield* run({ ...task, isLast: true }, deadlineMillis)
   const lane = Effect.fnUntraced(function*() {
     const ends: Array<string | null> = []
     for (let kill = 0; kill < kills / lanes; kill++) {
@@ -129,19 +85,14 @@ const killTest = Effect.fnUntraced(function*(place: Place, database: Environment
       const cancel = own.filter(() => chance(100) < 15).map(({ orderId }) => ({ orderId, afterMillis: chance(200) }))
       const isTimed = chance(2) === 0
       const endAt = isTimed ? 0 : 1 + chance(pointsMax)
-      const { signal } = yield* run(
-        program,
-        { ...task, orders: own, cancel, endAt },
-        environment,
-        isTimed ? chance(600) : aliveMaxMillis
-      )
+      const { signal } = yield* run({ ...task, orders: own, cancel, endAt }, isTimed ? chance(600) : aliveMaxMillis)
       ends.push(signal)
     }
     return ends
   })
   const ends = yield* Effect.all(Array.from({ length: lanes }, lane), { concurrency: lanes })
   assert.deepStrictEqual(ends.flat(), Array.from({ length: kills }, () => "SIGKILL"))
-  const last = yield* run(program, { ...task, orders, isLast: true }, environment, deadlineMillis)
+  const last = yield* run({ ...task, orders, isLast: true }, deadlineMillis)
   yield* Effect.provide(check(orders, yield* sim.ledger), shop)
   assert.deepStrictEqual([last.code, last.lines.length], [0, 2], "the last process did not end")
   const answer = Schema.decodeSync(Schema.fromJsonString(Answer))(last.lines[1] ?? "")
@@ -206,32 +157,18 @@ const oneOutcomeEach = Effect.fnUntraced(function*(run: SagaLog.Run | undefined)
 
 // --- databases
 
-const folder = Effect.acquireRelease(
-  Effect.sync(() => mkdtempSync(join(tmpdir(), "checkout-kills-"))),
-  (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
-)
-
 const postgres = Redacted.make(inject("postgres"))
-
-const schema = Effect.gen(function*() {
-  const name = `checkout_kills_${process.pid}`
-  const run = (text: string) =>
-    Effect.flatMap(SqlClient.SqlClient, (sql) => sql.unsafe(text)).pipe(
-      Effect.provide(layerPostgres(postgres, "public")),
-      Effect.orDie
-    )
-  yield* Effect.acquireRelease(run(`CREATE SCHEMA ${name}`), () => run(`DROP SCHEMA ${name} CASCADE`))
-  return name
-})
 
 describe("a checkout whose processes are killed", () => {
   it.live("charges nobody twice and forgets no undo, on SQLite", () =>
     Effect.gen(function*() {
-      yield* killTest({ filename: join(yield* folder, "shop.sqlite"), schema: "" }, {})
+      yield* killTest({ filename: join(yield* folder("checkout-kills-"), "shop.sqlite"), schema: "" }, {})
     }).pipe(Effect.scoped, Effect.provide(Logger.layer([]))), 240_000)
 
   it.live("charges nobody twice and forgets no undo, on Postgres", () =>
     Effect.gen(function*() {
-      yield* killTest({ filename: "", schema: yield* schema }, { DATABASE_URL: Redacted.value(postgres) })
+      yield* killTest({ filename: "", schema: yield* schema(postgres, "checkout_kills") }, {
+        DATABASE_URL: Redacted.value(postgres)
+      })
     }).pipe(Effect.scoped, Effect.provide(Logger.layer([]))), 240_000)
 })

@@ -37,7 +37,7 @@ export interface Begun {
 /** @internal One that may have been abandoned. */
 export interface Abandoned extends Begun {
   readonly life: number
-  /** How often somebody has tried to finish it, this time included. */
+  /** How often somebody has tried to finish it, and could not. */
   readonly tries: number
 }
 
@@ -59,14 +59,19 @@ export interface Journal {
   readonly finish: (id: string, life: number) => Effect.Effect<void, JournalUnavailable>
   /** Forgets one of which nothing has happened, or whose phases are dropped. */
   readonly forget: (id: string, life: number, isFinished: boolean) => Effect.Effect<void, JournalUnavailable>
-  /** Takes some that seem abandoned, each for one worker: no other gets them for `leaseMillis`, twice that the next time. */
+  /** Takes some that seem abandoned, each for one worker: no other gets them until they seem so again. */
   readonly takeAbandoned: (
     names: ReadonlyArray<{ readonly operation: string; readonly version: number }>,
-    options: { readonly limit: number; readonly leaseMillis: number }
+    limit: number
   ) => Effect.Effect<ReadonlyArray<Abandoned>, JournalUnavailable>
-  /** Some that have been over for so long. */
+  /** Leaves one alone that could not be finished: for so long, twice that the next time, an hour at the most. */
+  readonly postpone: (
+    abandoned: Pick<Abandoned, "id" | "life">,
+    backoffMillis: number
+  ) => Effect.Effect<void, JournalUnavailable>
+  /** Some that have been over for so long, each for one worker. */
   readonly takeFinished: (
-    options: { readonly limit: number; readonly retentionMillis: number; readonly leaseMillis: number }
+    options: { readonly limit: number; readonly retentionMillis: number }
   ) => Effect.Effect<ReadonlyArray<Finished>, JournalUnavailable>
   /** How many are not over. */
   readonly countUnfinished: Effect.Effect<number, JournalUnavailable>
@@ -145,18 +150,20 @@ const journal = (execute: Execute, dialect: Dialect, table: string, abandonedMil
     finish: (id, life) => Effect.asVoid(run("finish", statements.finish, { id, life })),
     forget: (id, life, isFinished) =>
       Effect.asVoid(run("forget", statements.forget, { id, life, finished: isFinished ? 1 : 0 })),
-    takeAbandoned: (names, { leaseMillis, limit }) =>
+    takeAbandoned: (names, limit) =>
       Effect.map(
         run("take", statements.takeAbandoned, {
           names: JSON.stringify(names.map(({ operation, version }) => `${operation} ${version}`)),
           limit,
-          wait: leaseMillis
+          wait: abandonedMillis
         }),
         (rows) => rows.map((row) => ({ ...entryOf(row), tries: integer(row[6]), payload: String(row[7]) }))
       ),
-    takeFinished: ({ leaseMillis, limit, retentionMillis }) =>
+    postpone: ({ id, life }, backoffMillis) =>
+      Effect.asVoid(run("postpone", statements.postpone, { id, life, wait: backoffMillis })),
+    takeFinished: ({ limit, retentionMillis }) =>
       Effect.map(
-        run("take", statements.takeFinished, { limit, retention: retentionMillis, wait: leaseMillis }),
+        run("take", statements.takeFinished, { limit, retention: retentionMillis, wait: abandonedMillis }),
         (rows) => rows.map((row) => ({ ...entryOf(row), phases: phasesOf(row[7]) }))
       ),
     countUnfinished: Effect.map(run("count", statements.count, {}), ([row]) => integer(row?.[0]))
@@ -190,11 +197,15 @@ WHERE id = :id AND life = :life AND finished_at IS NULL RETURNING id`
       `DELETE FROM ${table} WHERE id = :id AND life = :life AND (finished_at IS NOT NULL) = (:finished = 1)`
     ),
     takeAbandoned: statement(
-      `UPDATE ${table} SET tries = tries + 1, due_at = ${now} + CASE WHEN tries < 12
-THEN ${least}(:wait * (CAST(1 AS bigint) << CAST(tries AS integer)), ${backoffMaxMillis}) ELSE ${backoffMaxMillis} END
+      `UPDATE ${table} SET due_at = ${now} + :wait
 WHERE id IN (SELECT id FROM ${table} WHERE finished_at IS NULL AND due_at <= ${now}
 AND operation || ' ' || version IN (SELECT value FROM ${names}) ORDER BY due_at LIMIT :limit ${skipLocked})
 RETURNING id, tenant, operation, version, key, life, tries, payload`
+    ),
+    postpone: statement(
+      `UPDATE ${table} SET tries = tries + 1, due_at = ${now} + CASE WHEN tries < 12
+THEN ${least}(:wait * (CAST(1 AS bigint) << CAST(tries AS integer)), ${backoffMaxMillis}) ELSE ${backoffMaxMillis} END
+WHERE id = :id AND life = :life AND finished_at IS NULL`
     ),
     takeFinished: statement(
       `UPDATE ${table} SET due_at = ${now} + :wait

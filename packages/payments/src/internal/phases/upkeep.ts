@@ -32,14 +32,16 @@ const ends = Metric.counter("effect_payments_phases_completed_total", {
 export const complete = (
   journal: Journal,
   definitions: ReadonlyArray<Compiled>,
-  options: { readonly limit: number; readonly leaseMillis: number; readonly concurrency: number }
+  options: { readonly limit: number; readonly concurrency: number; readonly backoffMillis: number }
 ): Effect.Effect<Completed, JournalUnavailable, unknown> =>
   Effect.gen(function*() {
     const byName = new Map(definitions.map((compiled) => [nameOf(compiled.definition), compiled]))
-    const taken = yield* journal.takeAbandoned(definitions.map(({ definition }) => definition), options)
+    const taken = yield* journal.takeAbandoned(definitions.map(({ definition }) => definition), options.limit)
     const isOver = yield* Effect.forEach(taken, (abandoned) => {
       const compiled = byName.get(nameOf(abandoned))
-      return compiled === undefined ? Effect.succeed(false) : completeOne(journal, compiled, abandoned)
+      return compiled === undefined
+        ? Effect.succeed(false)
+        : completeOne(journal, compiled, abandoned, options.backoffMillis)
     }, { concurrency: options.concurrency })
     const finished = isOver.filter(Boolean).length
     return { taken: taken.length, finished, left: taken.length - finished }
@@ -51,7 +53,8 @@ const nameOf = ({ operation, version }: { readonly operation: string; readonly v
 const completeOne = (
   journal: Journal,
   compiled: Compiled,
-  abandoned: Abandoned
+  abandoned: Abandoned,
+  backoffMillis: number
 ): Effect.Effect<boolean, never, unknown> =>
   Effect.gen(function*() {
     const { key, life, operation, payload, tenant, tries } = abandoned
@@ -60,7 +63,7 @@ const completeOne = (
     const leave = (why: string) =>
       Effect.as(
         Effect.andThen(
-          count("left"),
+          Effect.andThen(count("left"), Effect.ignore(journal.postpone(abandoned, backoffMillis))),
           Effect.annotateLogs(
             Effect.logWarning("an operation of several phases is not finished yet: it is tried again later"),
             { tenant, operation, tries, why }
@@ -83,8 +86,9 @@ const completeOne = (
     if (!(error instanceof Idempotency.IdempotencyError)) {
       return isRefusal(error) ? yield* Effect.as(count("finished"), true) : yield* leave("not executed, or not known")
     }
-    // Somebody was faster.
-    return error.reason._tag === "StoreUnavailable" && error.reason.detail.endsWith(gone)
+    // Somebody works on it, or was faster.
+    return error.reason._tag === "InFlight" ||
+        (error.reason._tag === "StoreUnavailable" && error.reason.detail.endsWith(gone))
       ? false
       : yield* leave(error.reason._tag)
   })
@@ -95,7 +99,7 @@ const isRefusal = (error: unknown): boolean =>
 /** @internal Answers how many were dropped. */
 export const reap = (
   journal: Journal,
-  options: { readonly limit: number; readonly retentionMillis: number; readonly leaseMillis: number }
+  options: { readonly limit: number; readonly retentionMillis: number }
 ): Effect.Effect<number, JournalUnavailable | Idempotency.IdempotencyError, Idempotency.Idempotency> =>
   Effect.gen(function*() {
     const taken = yield* journal.takeFinished(options)
