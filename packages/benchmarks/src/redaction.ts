@@ -108,6 +108,78 @@ const contenders: Readonly<Record<string, Contender>> = Object.fromEntries(logs.
   [`scrub, ${percent} %`, eachLine(text, Redaction.scrub)]
 ]))
 
+// --- hostile texts
+
+/** Texts of which a rule may read more than once what it has read; many of each in a row. */
+const hostile: ReadonlyArray<string> = [
+  "0",
+  "1 ",
+  "1%20",
+  "%20",
+  "1\\n",
+  "1&nbsp;",
+  "cvv%",
+  "a1:",
+  ", 1",
+  "3",
+  "4",
+  "4 ",
+  "4,",
+  "53, ",
+  "4111-",
+  "4111111111111111,",
+  "[4111111111111111,",
+  "{\"a\":4111111111111111,",
+  "\"4111\",",
+  "cc1=4111&cc2=1111&",
+  "a1=11",
+  "MTEx",
+  "NDEx",
+  "3431",
+  "34 31 ",
+  "%34",
+  "%25",
+  "\\u0034",
+  "\\",
+  "\\\"",
+  "&#52;",
+  "\u001b[",
+  "%B4111111111111111^",
+  ";4111111111111111=",
+  "cvv:\\\"",
+  "pin block ",
+  "DE2=16",
+  "[",
+  "cvv ",
+  "1\n        ",
+  "=20",
+  "=3D",
+  "<br>",
+  "MTEx\n",
+  "MTExMTExMTExMTEx\n",
+  "3131313131313131\n",
+  "DE52 4845 3326 "
+]
+
+const hostileSize = 250_000
+
+const nanosecondsOf = (text: string): number => {
+  const start = process.hrtime.bigint()
+  Redaction.scrub(text)
+  return Number(process.hrtime.bigint() - start)
+}
+
+/** How many times as long four times the text takes; what is quadratic takes sixteen times as long. */
+const growthOf = (part: string): number => {
+  const text = part.repeat(hostileSize / part.length)
+  const best = (text: string) => Math.min(nanosecondsOf(text), nanosecondsOf(text), nanosecondsOf(text))
+  // Less is measured as the start of the compiler.
+  return best(text.repeat(4)) / Math.max(best(text), 1e7)
+}
+
+const worstGrowth = (): { readonly part: string; readonly growth: number } =>
+  hostile.map((part) => ({ part, growth: growthOf(part) })).reduce((a, b) => a.growth > b.growth ? a : b)
+
 const megabytesPerSecond = (bytes: number, nanoseconds: number): number => bytes / 1e6 / (nanoseconds / 1e9)
 
 const altered = (scrub: (line: string) => string, text: string): number =>
@@ -134,13 +206,20 @@ export const run = async (): Promise<Report> => {
   const measured = await measure(contenders, { rounds: 9 })
   const clean = logs[0]?.text ?? ""
   const { ratio } = measured
-  return makeReport("redaction", [...rowsOf(measured), ...alteredRows(clean)], [
+  const { growth, part } = worstGrowth()
+  const growthRow: Row = {
+    name: "hostile text, four times as long",
+    ratio: growth,
+    note: `to the time of the text, the worst of ${hostile.length}: ${JSON.stringify(part)}`
+  }
+  return makeReport("redaction", [...rowsOf(measured), ...alteredRows(clean), growthRow], [
     atMost(
       "scrub to the Python package's rules, clean lines",
       ratio("scrub, 0 %", "the Python package's rules, 0 %"),
       3
     ),
     atMost("scrub to the copy, clean lines", ratio("scrub, 0 %", "copy, byte by byte, 0 %"), 12),
-    atMost("clean lines altered", altered(Redaction.scrub, clean), 0)
+    atMost("clean lines altered", altered(Redaction.scrub, clean), 0),
+    atMost("time of four times a hostile text", growth, 10)
   ])
 }

@@ -60,9 +60,10 @@ export interface Finding {
  * **Details**
  *
  * A card number has 12 to 19 digits, the leading digits and the length of a brand, and a valid check digit (Luhn, ISO/IEC
- * 7812-1). It may be written in one piece, in equal groups with a shorter last one, as 4-6-5 and 4-6-4, or digit by
- * digit; between groups stand at most four spaces, dashes, points, slashes, underscores or line breaks of any kind.
- * Characters that show nothing do not count. Where several readings fit, the longest is taken.
+ * 7812-1). It may be written in one piece, in equal groups with a shorter last one, as 4-6-5 and 4-6-4, in two groups
+ * (6-10, 8-8) that stand alone, or digit by digit; between groups stand at most four spaces, dashes, points, slashes,
+ * underscores or line breaks of any kind, and behind a line break an indentation. Characters that show nothing do not
+ * count. Where several readings fit, the longest is taken. An IBAN with valid check digits holds no card.
  *
  * The time is linear in the length of the text: each group of digits starts at most 19 looks ahead.
  *

@@ -96,18 +96,6 @@ describe("scrub", () => {
         assert.isFalse(Card.containsPan(once))
       })
   )
-
-  it("takes time in proportion to the text, however it is made", () => {
-    const size = 500_000
-    const start = performance.now()
-    for (
-      const part of ["4", "4111-", "%B4111111111111111^", ";4111111111111111=", "cvv ", "cvv:\\\"", " ", "4 ", "["]
-    ) {
-      Redaction.scrub(part.repeat(Math.ceil(size / part.length)))
-    }
-    // About 0.3 s; a rule that is quadratic takes minutes.
-    assert.isBelow(performance.now() - start, 10_000)
-  })
 })
 
 describe("scrubUnknown", () => {

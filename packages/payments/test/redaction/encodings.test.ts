@@ -21,6 +21,9 @@ const Pan = Schema.Struct({
 const codes = (pan: string): ReadonlyArray<number> => Array.from(pan, (digit) => digit.charCodeAt(0))
 const each = (pan: string, f: (code: string) => string): string =>
   codes(pan).map((code) => f(code.toString(16))).join("")
+const onLines = (text: string, length: number, end: string): string =>
+  (text.match(new RegExp(`.{1,${length}}`, "gs")) ?? []).join(end)
+const letter = "The order was paid in full, and the goods leave the house today. "
 const fours = (pan: string): ReadonlyArray<string> => pan.match(/.{1,4}/g) ?? []
 
 /** Ways in which programs write a card number without writing it. */
@@ -48,6 +51,33 @@ const encodings: { readonly [name: string]: (pan: string) => string } = {
   "spaces of HTML": (pan) => fours(pan).join("&nbsp;"),
   "colours": (pan) => fours(pan).join("\u001b[0m\u001b[1m"),
   "soft line breaks": (pan) => `${pan.slice(0, 8)}=\r\n${pan.slice(8)}`,
+  "soft line breaks anywhere": (pan) => onLines(`paid by =C3=A9: ${pan} today`, 7, "=\r\n"),
+  "quoted-printable": (pan) => each(pan, (hex) => `=${hex}`),
+  "spaces in quoted-printable": (pan) => fours(pan).join("=20"),
+  "no-break spaces in quoted-printable": (pan) => fours(pan).join("=C2=A0"),
+  "dashes in quoted-printable": (pan) => fours(pan).join("=E2=80=93"),
+  "a subject in quoted-printable": (pan) => `=?utf-8?Q?card=20${fours(pan).join("=20")}?=`,
+  "a form in quoted-printable": (pan) => `pan=3D=\r\n${pan}`,
+  "references of HTML with zeros": (pan) => codes(pan).map((code) => `&#0${code};`).join(""),
+  "references of HTML, escaped": (pan) => fours(pan).join("&amp;nbsp;"),
+  "tabs of HTML": (pan) => fours(pan).join("&Tab;"),
+  "line breaks of HTML": (pan) => fours(pan).join("<br/>"),
+  "elements of HTML": (pan) => fours(pan).map((part) => `<span class="n">${part}</span>`).join(""),
+  "octal escapes": (pan) => codes(pan).map((code) => `\\0${code.toString(8)}`).join(""),
+  "base64 over lines": (pan) => onLines(Buffer.from(`${letter}card ${pan}. ${letter}`).toString("base64"), 76, "\r\n"),
+  "base64 over short lines": (pan) => onLines(Buffer.from(`${letter}${pan}`).toString("base64"), 40, "\n  "),
+  "base64 over lines in JSON": (pan) =>
+    JSON.stringify({ m: onLines(Buffer.from(`${letter}card ${pan}`).toString("base64"), 64, "\r\n") }),
+  "base64 of UTF-16": (pan) => Buffer.from(`card ${pan}`, "utf16le").toString("base64"),
+  "hexadecimal over lines": (pan) => onLines(Buffer.from(`${letter}card ${pan}`).toString("hex"), 64, "\n"),
+  "hexadecimal of UTF-16": (pan) => Buffer.from(pan, "utf16le").toString("hex"),
+  "words of two bytes": (pan) => onLines(Buffer.from(`a ${pan}`).toString("hex"), 4, " "),
+  "words of four bytes": (pan) => onLines(Buffer.from(`ab ${pan}`).toString("hex"), 8, " "),
+  "a list of quoted digits": (pan) => JSON.stringify([...pan]),
+  "fields of which the last has one digit": (pan) => {
+    const sizes = [3, 6, 9, 12, 14]
+    return [0, ...sizes].map((from, i) => `n${i}=${pan.slice(from, sizes[i])}`).join("&")
+  },
   "base64": (pan) => `payload=${Buffer.from(pan).toString("base64")}`,
   "base64 behind a path": (pan) => `GET /a/b/${Buffer.from(`{"pan":"${pan}"}`).toString("base64")} 200`,
   "base64url": (pan) => `x.${Buffer.from(`{"a":"??>","pan":"${pan}"}`).toString("base64url")}.y`,
@@ -246,62 +276,4 @@ describe("any text", () => {
       const once = Redaction.scrubUnknown({ json, pan: toText(parts), cvv: json, token: json, text: toText(parts) })
       assert.deepStrictEqual(Redaction.scrubUnknown(once), once)
     }))
-})
-
-describe("time", () => {
-  const hostile = [
-    "0",
-    "1 ",
-    "1%20",
-    "%20",
-    "1\\n",
-    "1&nbsp;",
-    "cvv%",
-    "a1:",
-    ", 1",
-    "3",
-    "4",
-    "4 ",
-    "4,",
-    "53, ",
-    "4111-",
-    "4111111111111111,",
-    "[4111111111111111,",
-    "{\"a\":4111111111111111,",
-    "\"4111\",",
-    "cc1=4111&cc2=1111&",
-    "a1=11",
-    "MTEx",
-    "NDEx",
-    "3431",
-    "34 31 ",
-    "%34",
-    "%25",
-    "\\u0034",
-    "\\",
-    "\\\"",
-    "&#52;",
-    "\u001b[",
-    "%B4111111111111111^",
-    ";4111111111111111=",
-    "cvv:\\\"",
-    "pin block ",
-    "DE2=16"
-  ]
-
-  const timeOf = (text: string): number => {
-    const start = performance.now()
-    Redaction.scrub(text)
-    return performance.now() - start
-  }
-
-  it.each(hostile)("grows with the text, made of %j", (part) => {
-    const size = 250_000
-    const text = part.repeat(size / part.length)
-    timeOf(text)
-    const once = Math.max(20, Math.min(timeOf(text), timeOf(text)))
-    const fourTimes = Math.min(timeOf(text.repeat(4)), timeOf(text.repeat(4)))
-    // What is quadratic takes sixteen times as long.
-    assert.isBelow(fourTimes, once * 10)
-  })
 })

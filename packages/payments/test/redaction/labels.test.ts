@@ -48,6 +48,17 @@ describe("a security code", () => {
     "cardCvn=123",
     "{\"cvv\":{\"value\":\"123\"}}",
     "{\"name\":\"cvv\",\"value\":\"123\"}",
+    "ccv: 123",
+    "cvx=123",
+    "CVV1: 123",
+    "cav: 123",
+    "CSC code: 123",
+    "3-digit code: 123",
+    "signature panel code 123",
+    "Prüfcode: 123",
+    "Pruefziffer: 123",
+    "card_verification_value%3D123",
+    "card%5Bsecurity_number%5D=1&CVV%20number%3D123",
     "card validation code: 123",
     "sec code 123",
     "x_card_code=123",
@@ -121,6 +132,8 @@ describe("a PIN or a PIN block", () => {
     `F052: ${block}`,
     `field 52: ${block}`,
     `<PINBlock>${block}</PINBlock>`,
+    `<DE52>${block}</DE52>`,
+    `EPB: ${block}`,
     `{"pinBlock":"${Buffer.from(block, "hex").toString("base64")}"}`,
     "PIN: 1234",
     "{\"pin\":\"1234\"}",
@@ -132,7 +145,16 @@ describe("a PIN or a PIN block", () => {
     if (text.startsWith("{")) JSON.parse(scrubbed)
   })
 
-  it.each(["pin=13", "PIN: 560001", "spin: 1234", "ping: 1234 ms", "pin 1234", `sha ${block}`, `F520=${block}`])(
+  it.each([
+    "pin=13",
+    "PIN: 560001",
+    "spin: 1234",
+    "ping: 1234 ms",
+    "pin 1234",
+    `sha ${block}`,
+    `F520=${block}`,
+    "DE52 9889 9177 7159 8260 76"
+  ])(
     "is not found in %s",
     (text) => assert.strictEqual(Redaction.scrub(text), text)
   )
@@ -150,6 +172,9 @@ describe("a magnetic stripe", () => {
     encodeURIComponent(encodeURIComponent(second)),
     second,
     ";4111111111111111=2912?",
+    "4111 1111 1111 1111=29121016736335016367",
+    "%B6799990100000000019^DOE/JANE^29121016077845117257?",
+    "9F6B134111111111111111D29121016736335016367F",
     "4111111111111111d29121016736335016367f",
     "57134111111111111111D29121016736335016367F",
     "9f1a020057134111111111111111D29121016736335016367",

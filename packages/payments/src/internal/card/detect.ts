@@ -7,11 +7,12 @@
  * no look ahead goes beyond 19 digits, with at most four separators between two, the time is linear in the length of the
  * text.
  *
- * What looks alike and is none: UUIDs, hexadecimal digests, fractions of decimals, and rows of short groups that go on
- * before or after.
+ * What looks alike and is none: UUIDs, hexadecimal digests, bank accounts (IBAN), parcel numbers, fractions of decimals,
+ * and rows of short groups that go on before or after.
  */
 import { type Brand, brandOf, lengthMax, lengthMin } from "./brands.ts"
-import { digitOf, isInvisible, isSeparator, mathematicalDigitOf } from "./characters.ts"
+import { digitOf, isInvisible, isSeparator } from "./characters.ts"
+import { isInIban } from "./iban.ts"
 
 export interface Finding {
   readonly start: number
@@ -19,16 +20,39 @@ export interface Finding {
   readonly brand: Brand
 }
 
+// What an ASCII character is to a card number: a digit that may begin one, another digit, a separator. All else is foreign.
+const starter = 1
+const digit = 2
+const separator = 3
+const foreign = 4
+const kinds = new Uint8Array(0x10000).fill(foreign, 0x80)
+for (let code = 0; code < 0x80; code++) if (isSeparator(code) || code === 61 || code === 62) kinds[code] = separator
+for (const code of [49, 48, 55]) kinds[code] = digit
+for (const code of [50, 51, 52, 53, 54, 56, 57]) kinds[code] = starter
+kinds[0] = foreign
+
 /**
- * Passes over most texts at the speed of the regular expression engine: nothing shorter can be a card, nor what begins
- * otherwise, zeros before it aside.
+ * Passes over most texts: nothing shorter can be a card, nor what begins otherwise; of the digits that begin a brand only
+ * 1 is left out, which stands before 8 and before every time in milliseconds.
  */
-const mayHold = /(?<![0-9])0*(?:[2-689]|1[ \t\r\n\-._/+=]{0,6}8)(?:[ \t\r\n\-._/+=]{0,6}[0-9]){11}|[^\t\r\n -~]/
+const mayHold = (text: string): boolean => {
+  const { length } = text
+  for (let at = 0, digits = 0; at < length; at++) {
+    const kind = kinds[text.charCodeAt(at)]!
+    if (kind === 0) digits = 0
+    else if (kind === starter || (kind === digit && digits > 0)) {
+      if (++digits === lengthMin) return true
+    } else if (kind === foreign) return true
+  }
+  return false
+}
+
+const none: ReadonlyArray<Finding> = []
 
 /** All card numbers in order, at most `limit`; they do not overlap. */
 export const find = (text: string, limit: number): ReadonlyArray<Finding> => {
+  if (!mayHold(text)) return none
   const findings: Array<Finding> = []
-  if (text.length < lengthMin || !mayHold.test(text)) return findings
   const reader: Reader = { text, digits: Array.from({ length: lengthMax }, () => 0), count: 0, end: 0, size: 0 }
   for (let at = 0, before = 0, fraction = false; at < text.length && findings.length < limit;) {
     if (digitAt(text, at) === -1) {
@@ -102,20 +126,29 @@ const readFrom = (reader: Reader, at: number, before: number, fraction: boolean)
   const padded = start !== at
   if (fraction || reader.count > lengthMax || (size < shortGroup && size === before)) return undefined
   const single = judge(reader, start, end)
-  return padded ? single : readRow(reader, start, end, size) ?? single
+  return padded ? single : readRow(reader, start, end, size, before === 0) ?? single
 }
 
 /** Rows of groups shorter than this are columns of a table, unless they begin and end with the number. */
 const shortGroup = 4
 
 /** Reads on over further groups as long as they are written like a card. */
-const readRow = (reader: Reader, start: number, firstEnd: number, size: number): Finding | undefined => {
+const readRow = (
+  reader: Reader,
+  start: number,
+  firstEnd: number,
+  size: number,
+  isFirst: boolean
+): Finding | undefined => {
   const { text } = reader
+  const firstGap = text.slice(firstEnd, skipGap(text, firstEnd))
   let found: Finding | undefined
   let end = firstEnd
   let middle = size
   for (let groups = 2; reader.count < lengthMax; groups++) {
     const next = skipGap(text, end)
+    // Short groups are told from numbers side by side by the same sign between all of them.
+    if (size < shortGroup && !(text.startsWith(firstGap, end) && next - end === firstGap.length)) return found
     const before = reader.count
     end = readGroup(reader, next)
     const last = reader.count - before
@@ -126,15 +159,39 @@ const readRow = (reader: Reader, start: number, firstEnd: number, size: number):
         : last > 2
       if (row) found = judge(reader, start, end) ?? found
       if (last !== size || middle !== size) return found
-    } else if (last === size || (size === 4 && last === 6)) middle = last
-    else return found
+    } else {
+      if (isFirst && isPair(text, firstGap, size, next, end)) found = judge(reader, start, end)
+      if (last === size || (size === 4 && last === 6)) middle = last
+      else return found
+    }
   }
   return found
 }
 
+/** Sizes of the first of two groups, and the fewest digits that both have. Shorter numbers stand side by side too often. */
+const pairStarts: ReadonlySet<number> = new Set([4, 6, 8, 12])
+const pairMin = 15
+
+const oneSpaceOrDash = /^[\p{Zs}\p{Pd}]$/u
+
+// Seconds and milliseconds of the clock, and dates, which stand beside other numbers in a log.
+const clock = /^(?:1[4-9][0-9]{8}(?:[0-9]{3})?|(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01]))$/
+
+/** Two groups are a card only where they stand alone: the bank's digits and the rest, halves, or four digits apart. */
+const isPair = (text: string, gap: string, size: number, next: number, end: number): boolean => {
+  const last = end - next
+  if (
+    !pairStarts.has(size) || size + last < pairMin || (size === 4) !== (last === 12) || (size === 12) !== (last === 4)
+  ) return false
+  if (!oneSpaceOrDash.test(gap) || clock.test(text.slice(next, end))) return false
+  const after = sizeAfter(text, end)
+  return after === 0 || (after <= shortGroup && text.charCodeAt(end) === 32)
+}
+
 const judge = ({ count, digits, text }: Reader, start: number, end: number): Finding | undefined => {
   const brand = brandOfDigits(digits, count)
-  return brand === undefined || isInUuid(text, start, end) || isInDigest(text, start, end)
+  return brand === undefined || isInUuid(text, start, end) || isInDigest(text, start, end) ||
+      isInIban(text, start, end) || isInParcel(text, start, end)
     ? undefined
     : { start, end, brand }
 }
@@ -185,8 +242,8 @@ const sizeAfter = (text: string, end: number): number => {
 const digitAt = (text: string, at: number): number => {
   const code = text.charCodeAt(at)
   if (code < 0x80) return code >= 48 && code <= 57 ? code - 48 : -1
-  if (code !== 0xd835) return digitOf(code)
-  const value = mathematicalDigitOf(code, text.charCodeAt(at + 1))
+  if (code < 0xd800 || code > 0xdbff) return digitOf(code)
+  const value = digitOf(text.codePointAt(at) ?? code)
   return value === -1 ? -1 : value + 16
 }
 
@@ -197,7 +254,8 @@ const gapMax = 4
 const skipGap = (text: string, start: number): number => {
   let at = start
   for (let seen = 0; seen < gapMax; seen++) {
-    if (isSeparator(text.charCodeAt(at))) at++
+    const code = text.charCodeAt(at)
+    if (isSeparator(code)) at = code === 10 ? skipIndent(text, at + 1) : at + 1
     else {
       const width = invisibleWidth(text, at)
       if (width === 0) return at
@@ -206,6 +264,17 @@ const skipGap = (text: string, start: number): number => {
   }
   return at
 }
+
+const indentMax = 32
+
+/** What stands before a line that goes on: indentation, and the signs of a quotation. */
+const skipIndent = (text: string, start: number): number => {
+  let at = start
+  while (at - start < indentMax && isIndent(text.charCodeAt(at))) at++
+  return at
+}
+
+const isIndent = (code: number): boolean => code === 32 || code === 9 || code === 62
 
 /** Where the characters that show nothing end; they do not part a group. */
 const skipInvisible = (text: string, start: number): number => {
@@ -250,6 +319,18 @@ const isInDigest = (text: string, start: number, end: number): boolean => {
   let letters = 0
   for (let at = from; at < to; at++) if (isHexLetter(text.charCodeAt(at))) letters++
   return letters >= 4
+}
+
+const parcel = /(?<![0-9A-Za-z])1Z(?=[0-9]{0,5}[A-Z])[0-9A-Z]{16}(?![0-9A-Za-z])/g
+const parcelLength = 18
+
+/** In the number of a parcel of UPS, which has letters for its sender. */
+const isInParcel = (text: string, start: number, end: number): boolean => {
+  const offset = Math.max(0, end - parcelLength - 1)
+  for (const { index } of text.slice(offset, end + 1).matchAll(parcel)) {
+    if (offset + index < start && offset + index + parcelLength === end) return true
+  }
+  return false
 }
 
 const isHexLetter = (code: number): boolean => (code >= 97 && code <= 102) || (code >= 65 && code <= 70)

@@ -10,15 +10,16 @@ const start = String.raw`(?<![\p{L}\p{N}])`
 
 // Names that stand for nothing else, alone or within a longer name; some languages write theirs out.
 const ownLabels = [
-  "cv[vc]2?",
+  "cv[vc](?:2|1(?!\\d))?",
+  `${start}(?:ccv|cvx)2?`,
   `${start}(?:c\\.v\\.[vc]|c v [vc]|(?:card|cc)?[\\s_-]?cv[dn])2?`,
   "ｃｖ[ｖｃ]",
-  String.raw`security[\s_-]?code`,
+  String.raw`security[\s_-]?code|signature[\s_-]?panel[\s_-]?code|${start}[34][\s-]?digit[\s_-]?code`,
   String.raw`${start}sec[\s_-]?code`,
   String
     .raw`card[\s_-]?(?:verification|validation|security|check)[\s_-]?(?:value|code|number|num|digits?)2?`,
   String.raw`verification[\s_-]?value`,
-  "sicherheitscode|prüf(?:nummer|ziffer|zahl)",
+  "sicherheitscode|pr(?:ü|ue)f(?:nummer|ziffer|zahl|code)",
   String.raw`code de s[eé]curit[eé]|cryptogramme(?: visuel)?`,
   String.raw`c[oó]digo de (?:seguridad|seguran[cç]a)|codice di sicurezza`,
   "beveiligingscode|veiligheidscode|säkerhetskod|sikkerhe[dt]skode|kod bezpieczeństwa|код безопасности|güvenlik kodu",
@@ -28,11 +29,12 @@ const suffix = String.raw`(?:[\s_-]?(?:code|value|val|number|num|no|nr|digits?|d
 const ownLabel = new RegExp(`(?:${ownLabels})${suffix}`, "giu")
 
 // Most texts have none of these: the first expression is quick, the second exact.
-const mayBeginOwn = /[cCkK][vVoOóÓ.aArR ][vVcCnNdDrRyYtT]|[üÜ][fF]|[安セ보бБｃＣ]/
+const mayBegin =
+  /[cCkK](?:[vVcCoOóÓ.aArR ][vVcCnNdDrRyYtTxX]|[iI][dD]|[sS][cC]|[vV]2)|[uUüÜ][eEfF][fFnNzZcC]|[安セ보бБｃＣ]/
 const mayBeOwn = new RegExp(
   [
-    "[cC][vV][vVcCnNdD]|[cC][. ][vV]|[cC][oOóÓ][dD]|[kK][oO][dD]|[cC][aA][rR][dD][\\s_-]?[vVsScC]",
-    "[cC][aA][tT][iI][oO][nN][\\s_-]?[vV]|[cC][rR][yY][pP][tT]|[üÜ][fF][nNzZ]|[安セ보бБｃＣ]"
+    "[cC][vV][vVcCnNdDxX]|[cC][cC][vV]|[cC][. ][vV]|[cC][oOóÓ][dD]|[kK][oO][dD]|[cC][aA][rR][dD][\\s_-]?[vVsScC]",
+    "[cC][aA][tT][iI][oO][nN][\\s_-]?[vV]|[cC][rR][yY][pP][tT]|(?:[üÜ]|[uU][eE])[fF][nNzZcC]|[安セ보бБｃＣ]"
   ].join("|")
 )
 
@@ -41,13 +43,14 @@ const assigned = String
   .raw`[\\"'\])]{0,4}(?:\s{0,4}(?:=>|->|[:=,>]|%3a|%3d|is|was)\s{0,4}|\s{1,4}|\s{0,4}\()[\\"'[(<]{0,4}`
 
 // Names that also stand for other things: only what is plainly assigned to them is taken.
-const sharedLabels = String.raw`${start}(?:cid|csc|cv2|cav2|verification_?code|(?:x_)?card[\s_-]?code)`
+const sharedLabels = String.raw`${start}(?:cid|csc(?:[\s_-]?code)?|cv2|cav2?|verification_?code|(?:x_)?card[\s_-]?code)`
 const sharedLabel = new RegExp(`((?:${sharedLabels})${assigned})\\p{Nd}{3,4}(?!\\p{Nd})`, "giu")
-const mayBeShared = /[cC](?:[iI][dD]|[sS][cC]|[vV]2|[aA](?:[vV]2|[rR][dD][\s_-]?[cC][oO]|[tT][iI][oO][nN]_?[cC][oO]))/
+const mayBeShared = /[cC](?:[iI][dD]|[sS][cC]|[vV]2|[aA](?:[vV]|[rR][dD][\s_-]?[cC][oO]|[tT][iI][oO][nN]_?[cC][oO]))/
 
 /** @internal */
 export const cvvs: Rule = (text) => {
-  const own = mayBeginOwn.test(text) && mayBeOwn.test(text)
+  if (!mayBegin.test(text)) return none
+  const own = mayBeOwn.test(text)
     ? Array.from(text.matchAll(ownLabel)).flatMap((match) => cvvBehind(text, match))
     : none
   const shared = mayBeShared.test(text) ? labelled(text, sharedLabel, marks.cvv) : none
@@ -153,8 +156,9 @@ const block =
 const blockLabel = [
   String.raw`pin[\s_-]?(?:block|blk|data)(?:[\s_-]?(?:hex|value|data))?`,
   String.raw`encrypted[\s_-]?pin`,
-  `${start}pin`,
-  String.raw`${start}(?:DE|F|P|field|bit|element)[\s_.-]?0{0,2}52`
+  `${start}(?:pin|epb)`,
+  // German accounts begin with DE52 too.
+  String.raw`${start}(?:DE|F|P|field|bit|element)[\s_.-]?0{0,2}52(?=[\\"'\])]{0,4}\s{0,4}[:=>])`
 ].join("|")
 const labelledBlock = new RegExp(`((?:${blockLabel})${format}${assigned})(?:${block}|[0-9a-z+/]{11}=(?!=))`, "giu")
 const labelledPin = new RegExp(
@@ -162,8 +166,8 @@ const labelledPin = new RegExp(
     .raw`(${start}pin(?:[\s_-]?(?:code|number|no))?[\\"'\])]{0,4}\s{0,4}[:=]\s{0,4}[\\"'[(]{0,4})\p{Nd}{4,5}(?![\p{L}\p{N}.])`,
   "giu"
 )
-const mayBeginPin = /[pP5][iI2][nN"'\\\])=: ]/
-const mayBePin = /[pP][iI][nN]|52[\\"'\])]{0,4}\s{0,4}[:=]/
+const mayBeginPin = /[pP](?:[iI][nN]|[bB](?<=[eE]..))|5(?=2)/
+const mayBePin = /[pP][iI][nN]|[eE][pP][bB]|52[\\"'\])]{0,4}\s{0,4}[:=>]/
 
 /** @internal */
 export const pinBlocks: Rule = (text) => {

@@ -15,7 +15,8 @@ export const areCard = (parts: ReadonlyArray<string>): boolean => {
 
 // --- elements of a list
 
-const quoted = /(\\{0,8}["'])(\d{2,8}\1\s{0,64}(?:,\s{0,64}\1\d{2,8}\1\s{0,64}){1,9})(?!,\s{0,64}\1\d)/g
+const quoted = /(\\{0,8}["'])(\d{2,8}\1\s{0,64}(?:,\s{0,64}\1\d{1,8}\1\s{0,64}){1,9})(?!,\s{0,64}\1\d)/g
+const quotedDigits = /(\\{0,8}["'])([0-9]\1\s{0,64}(?:,\s{0,64}\1[0-9]\1\s{0,64}){11,18})(?!,\s{0,64}\1\d)/g
 const bare = /\[\s{0,64}(\d{2,8}(?:\s{0,64},\s{0,64}\d{2,8}){1,9})\s{0,64}\]/g
 const elementsMayHold = /,\s{0,64}\\{0,8}["']?[0-9]/
 
@@ -23,10 +24,12 @@ const elementsMayHold = /,\s{0,64}\\{0,8}["']?[0-9]/
 export const inElements: Rule = (text) => {
   if (!elementsMayHold.test(text)) return none
   const spans: Array<Span> = []
-  for (const { 0: whole, 1: quote = "", 2: body = "", index } of text.matchAll(quoted)) {
-    const parts = body.match(/\d+/g) ?? []
-    const start = index + quote.length
-    if (areCard(parts)) spans.push({ start, end: index + whole.trimEnd().length - quote.length, mark: maskPan(body) })
+  for (const expression of [quoted, quotedDigits]) {
+    for (const { 0: whole, 1: quote = "", 2: body = "", index } of text.matchAll(expression)) {
+      const parts = body.match(/\d+/g) ?? []
+      const start = index + quote.length
+      if (areCard(parts)) spans.push({ start, end: index + whole.trimEnd().length - quote.length, mark: maskPan(body) })
+    }
   }
   const lists = Array.from(text.matchAll(bare)).flatMap(({ 0: whole, 1: body = "", index }) => {
     const start = index + whole.indexOf(body)
@@ -40,12 +43,12 @@ export const inElements: Rule = (text) => {
 const field = new RegExp(
   String
     .raw`(?<![\w.-])([A-Za-z][\w.-]{0,40}?\[?)(\d{1,2})(?!\d)(\]?\\{0,8}["']?\s{0,8}(?:=>|[:=>])\s{0,8}\\{0,8}["']?)` +
-    String.raw`(\d{2,8})(?![\d.]*\d)`,
+    String.raw`(\d{1,8})(?![\d.]*\d)`,
   "g"
 )
 // A letter before one or two digits and a sign: times such as T08:13:22 look so too.
 // Signs are fewer than digits, so it is looked for from behind.
-const numberedKey = /[:=>](?<=[A-Za-z_.[-][0-9]{1,2}\]?\\{0,8}["']?\s{0,8}.)/
+const numberedKey = /[:=>](?<=[A-Za-z_.[-][0-9]{1,2}\]?\\{0,8}["']?\s{0,8}.)(?!(?<=T[0-9]{2}:)[0-9]{2}:)/
 const fieldMayHold = /[A-Za-z_.[-][0-9][0-9]?\]?\\{0,8}["']?\s{0,8}[:=>]{1,2}\s{0,8}\\{0,8}["']?[0-9]{2}(?!:)/
 const fieldGap = /^\D{0,16}(?:<\/[\w.-]{1,44}>\D{0,24})?$/
 
@@ -109,14 +112,10 @@ export const cardLength = (parts: ReadonlyArray<string>): number => {
 const element2 =
   /(?<![A-Za-z0-9])(?:DE|F|P|field|bit|element)[\s_.-]?0{0,2}2["']?\s{0,4}[:=]\s{0,4}["']?(1[2-9])(\d{12,19})(?!\d)/gi
 
-const elementMayHold = /[:=]\s{0,4}["']?1[2-9]\d{12}/
-
 /** @internal Data element 2 of ISO 8583 has two digits of length before the number. */
 export const behindLength: Rule = (text) =>
-  !elementMayHold.test(text) ?
-    none :
-    Array.from(text.matchAll(element2)).flatMap(({ 0: whole, 2: digits = "", index }) =>
-      Card.brandOf(digits)._tag === "None"
-        ? []
-        : [{ start: index + whole.length - digits.length - 2, end: index + whole.length, mark: maskPan(digits) }]
-    )
+  Array.from(text.matchAll(element2)).flatMap(({ 0: whole, 2: digits = "", index }) =>
+    Card.brandOf(digits)._tag === "None"
+      ? []
+      : [{ start: index + whole.length - digits.length - 2, end: index + whole.length, mark: maskPan(digits) }]
+  )

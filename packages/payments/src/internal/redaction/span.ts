@@ -51,7 +51,8 @@ const mergeTwo = (first: ReadonlyArray<Span>, second: ReadonlyArray<Span>): Read
 }
 
 /** @internal The last four digits as they were written, whatever the script. */
-export const maskPan = (text: string): string => `[PAN ****${(text.match(/\p{Nd}/gu) ?? []).slice(-4).join("")}]`
+export const maskPan = (text: string): string =>
+  `[PAN ****${(text.match(/[\p{Nd}\p{No}]/gu) ?? []).slice(-4).join("")}]`
 
 /** @internal What stands for a text that holds all this: the card if there is one, since its last digits help to find it. */
 export const summary = (spans: ReadonlyArray<Span>): string =>

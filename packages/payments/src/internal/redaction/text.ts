@@ -3,23 +3,42 @@
  *
  * @internal
  */
-import { inDumps } from "./dumps.ts"
+import { inBase64, inByteDumps, inHex, inNumberLists } from "./dumps.ts"
 import { quoteNumbers } from "./json.ts"
 import { cvvs, pinBlocks } from "./labels.ts"
-import { behindLength, inElements, inFields } from "./parts.ts"
-import { pans, tags, tracks } from "./rules.ts"
+import { inElements, inFields } from "./parts.ts"
+import { lengths, pans, tracks } from "./rules.ts"
 import { merge, none, replace, type Rule, type Span } from "./span.ts"
-import { behindEscapes } from "./view.ts"
+import { seen, survey } from "./survey.ts"
+import { behindEscapes, inQuotedPrintable } from "./view.ts"
 
 // A digit of any script, the label of a PIN block, which may be all letters, and base64 of digits that has none.
-const suspicious = /[0-9]|[^\0-\x7f]|block|BLOCK|Block|[MNO][DTjz][AEIMQUYcgk][wxyz]/
+const suspicious = /[0-9]|[^\0-\x7f]|block|BLOCK|Block|[MNO](?:[DTjz][AEIMQUYcgk]|[AQgw]A)[wxyz]/
 
-const plain: ReadonlyArray<Rule> = [tracks, pinBlocks, tags, behindLength, inElements, inFields, pans, cvvs]
+/** A rule, and what there has to be in a text for it to find anything; none of it if it looks for itself. */
+interface Asked {
+  readonly rule: Rule
+  readonly needs: number
+}
 
-const all = (rules: ReadonlyArray<Rule>): Rule => (text) => {
+const asked = (needs: number, rule: Rule): Asked => ({ rule, needs })
+
+const plain: ReadonlyArray<Asked> = [
+  asked(seen.number | seen.hat | seen.card, tracks),
+  asked(0, pinBlocks),
+  asked(seen.number, lengths),
+  asked(seen.comma, inElements),
+  asked(0, inFields),
+  asked(seen.card, pans),
+  asked(0, cvvs)
+]
+
+const all = (rules: ReadonlyArray<Asked>): Rule => (text) => {
   // Hardly any text holds anything: nothing is allocated for one that does not.
   let found: Array<ReadonlyArray<Span>> | undefined
-  for (const rule of rules) {
+  const there = survey(text)
+  for (const { needs, rule } of rules) {
+    if (needs !== 0 && (needs & there) === 0) continue
     const spans = rule(text)
     if (spans.length === 0) continue
     if (found === undefined) found = [spans]
@@ -30,12 +49,25 @@ const all = (rules: ReadonlyArray<Rule>): Rule => (text) => {
 
 // What is encoded may itself be encoded, once more, where digits show through: each level is shorter than the one around
 // it.
-const inner = all([...inDumps(all([behindEscapes(plain), ...plain])), behindEscapes(plain), ...plain])
+const once: ReadonlyArray<Asked> = [
+  asked(seen.escape, behindEscapes(all(plain))),
+  ...plain,
+  asked(seen.equals, inQuotedPrintable(all(plain)))
+]
+
+const dumps = (inner: Rule): ReadonlyArray<Asked> => [
+  asked(0, inBase64(inner)),
+  asked(seen.run, inHex(inner)),
+  asked(0, inByteDumps(inner)),
+  asked(seen.comma, inNumberLists(inner))
+]
+
+const inner = all([...dumps(all(once)), ...once])
 
 /** @internal Numbers as digits or codes of characters, as a list in memory has them. */
 export const inList: Rule = inner
 
-const rules = all([...inDumps(inner), behindEscapes(plain), ...plain])
+const rules = all([...dumps(inner), ...once])
 
 /** @internal Where in the text what stands that may not be read. */
 export const find: Rule = (text) => (suspicious.test(text) ? quoteNumbers(text, rules(text)) : none)
