@@ -229,8 +229,13 @@ export interface Outbox<in out Event extends Tagged> {
   ) => Effect.Effect<string, JobQueue.JobQueueError, UnitOfWork.UnitOfWork>
   /**
    * Passes events on until it is interrupted: to `bus.deliver`, to a broker. What fails is passed on again later; what
-   * fails for good is a dead letter of {@link queue}. With one worker, the default, in the order of their commits as far
-   * as nothing fails.
+   * fails for good is a dead letter of {@link queue}.
+   *
+   * With one worker, the default, one relay is at work over all processes, the others wait for it to end, and events go one
+   * after the other in the order in which they were written. So where of two units of work one waits for the other, since
+   * both write the same row first, their events keep that order; of two that have nothing to do with each other either may
+   * come first. An event that fails lets those behind it pass: try again inside of `deliver` where they must not. With more
+   * workers there is no order; give all relays of an outbox the same number.
    */
   readonly relay: <E, R>(
     deliver: (event: Event, job: JobQueue.Job) => Effect.Effect<unknown, E, R>,
@@ -293,8 +298,13 @@ export const makeOutbox = <Event extends Tagged>(options: {
     )
     return {
       name,
-      publish: (event, options) => UnitOfWork.inside(queue.offer(event, options)),
-      relay: (deliver, options) => queue.work(deliver, { workers: options?.workers ?? 1 }),
+      publish: (event, options) =>
+        UnitOfWork.inside(Effect.tap(queue.offer(event, options), (id) => store.line.enter(queue.name, id))),
+      relay: (deliver, options) => {
+        const workers = options?.workers ?? 1
+        const work = queue.work(deliver, { workers })
+        return workers === 1 ? store.line.lead(queue.name, work) : work
+      },
       queue
     }
   })

@@ -57,7 +57,7 @@ import * as memory from "./internal/jobQueue/memory.ts"
 import type * as engine from "./internal/jobQueue/queue.ts"
 import * as redis from "./internal/jobQueue/redis.ts"
 import * as sql from "./internal/jobQueue/sql.ts"
-import type { Store } from "./internal/jobQueue/store.ts"
+import type { SqlStore, Store } from "./internal/jobQueue/store.ts"
 import { dayMillis, reader } from "./internal/option/option.ts"
 import type { Migrator, SqlClient, SqlError } from "./internal/sql/client.ts"
 
@@ -175,7 +175,9 @@ export class JobQueueStore extends Context.Service<JobQueueStore, Store>()("effe
  * @category services
  * @since 0.1.0
  */
-export class SqlJobQueueStore extends Context.Service<SqlJobQueueStore, Store>()("effect-payments/SqlJobQueueStore") {}
+export class SqlJobQueueStore
+  extends Context.Service<SqlJobQueueStore, SqlStore>()("effect-payments/SqlJobQueueStore")
+{}
 
 /**
  * A queue over the store. Two with the same name are one. Dies with `Resilience.InvalidOption`.
@@ -286,11 +288,11 @@ export interface StoreOptions {
   readonly sweepEvery?: Duration.Input | false | undefined
 }
 
-const swept = (
+const swept = <S extends Store>(
   stage: string,
-  store: Store,
+  store: S,
   options: StoreOptions | undefined
-): Effect.Effect<Store, never, Scope.Scope> =>
+): Effect.Effect<S, never, Scope.Scope> =>
   Effect.gen(function*() {
     const { millis } = reader(stage)
     const timeToLive = yield* millis("keepFor", options?.keepFor ?? "30 days", 1000, 3660 * dayMillis)

@@ -373,4 +373,85 @@ describe("makeOutbox", () => {
       assert.strictEqual(dead?.id, "2")
       assert.include(dead?.failure, "Created was not handled by mail")
     }).pipe(Effect.provide([sqlite, Logger.layer([])])))
+
+  // Each with a store of its own, as in two processes.
+  const relayWith = <E>(
+    layer: Layer.Layer<JobQueue.SqlJobQueueStore, unknown, SqlClient.SqlClient>,
+    deliver: (n: number) => Effect.Effect<unknown, E>
+  ) =>
+    Effect.gen(function*() {
+      const outbox = yield* EventBus.makeOutbox({ name: "orders", event: OrderEvent })
+      return yield* outbox.relay(({ n }) => deliver(n))
+    }).pipe(Effect.provide(Layer.fresh(layer)))
+  const publish = (...numbers: ReadonlyArray<number>) =>
+    Effect.flatMap(
+      EventBus.makeOutbox({ name: "orders", event: OrderEvent }),
+      (outbox) =>
+        UnitOfWork.atomic(Effect.forEach(numbers, (n) => outbox.publish(created(n), { id: `${n}` }), { discard: true }))
+    )
+  const until = (isTrue: () => boolean) =>
+    Effect.sleep("5 millis").pipe(Effect.repeat({ until: isTrue }), Effect.timeout("20 seconds"), Effect.orDie)
+  const store = JobQueue.layerStoreSql({ pollInterval: "5 millis", lock: "2 seconds" })
+
+  it.live("passes events on one after the other, in the order in which they were written, whoever passes them on", () =>
+    Effect.gen(function*() {
+      const numbers = Array.from({ length: 60 }, (_, n) => n)
+      const heard: Array<number> = []
+      let [running, most] = [0, 0]
+      const deliver = (n: number) =>
+        Effect.gen(function*() {
+          most = Math.max(most, ++running)
+          yield* Effect.sleep(n % 3)
+          heard.push(n)
+          running--
+        })
+      const relays = yield* Effect.forEach([1, 2, 3], () => fork(relayWith(store, deliver)))
+      for (const n of numbers.slice(0, 30)) yield* publish(n)
+      yield* publish(...numbers.slice(30))
+      // The one at work ends, and another one goes on at once.
+      for (const [index, relay] of relays.entries()) {
+        yield* until(() => heard.length > index * 20 + 5)
+        if (index < 2) yield* Fiber.interrupt(relay)
+      }
+      yield* until(() => new Set(heard).size === 60)
+      yield* Fiber.interruptAll(relays)
+      assert.deepStrictEqual([...new Set(heard)], numbers)
+      assert.strictEqual(most, 1)
+    }).pipe(Effect.provide(sqlite)))
+
+  it.live("passes on first what was in the hands of a relay that died", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      yield* publish(1, 2, 3)
+      const [first, second]: [Array<number>, Array<number>] = [[], []]
+      const hangs = yield* fork(
+        relayWith(store, (n) => Effect.andThen(Effect.sync(() => void first.push(n)), Effect.never))
+      )
+      yield* until(() => first.length === 1)
+      const next = yield* fork(relayWith(store, (n) => Effect.sync(() => void second.push(n))))
+      // As if nothing had been heard of the first for as long as its lock holds.
+      yield* sql`UPDATE effect_payments_jobs_line SET until = 0`
+      yield* until(() => second.length === 3)
+      assert.deepStrictEqual([first, second], [[1], [1, 2, 3]])
+      // It has given up, and takes nothing more while the other one is there.
+      yield* publish(4)
+      yield* until(() => second.length === 4)
+      yield* Fiber.interrupt(next)
+      yield* publish(5)
+      yield* until(() => first.length === 2)
+      assert.deepStrictEqual([first, second], [[1, 5], [1, 2, 3, 4]])
+      yield* Fiber.interrupt(hangs)
+    }).pipe(Effect.provide([sqlite, Logger.layer([])])))
+
+  it.live("passes on with several workers at a time where no order is asked for", () =>
+    Effect.gen(function*() {
+      yield* publish(1, 2, 3)
+      const outbox = yield* EventBus.makeOutbox({ name: "orders", event: OrderEvent })
+      let running = 0
+      const relay = yield* fork(
+        outbox.relay(() => Effect.andThen(Effect.sync(() => void running++), Effect.never), { workers: 3 })
+      )
+      yield* until(() => running === 3)
+      yield* Fiber.interrupt(relay)
+    }).pipe(Effect.provide(sqlite)))
 })

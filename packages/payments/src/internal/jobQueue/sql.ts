@@ -15,7 +15,8 @@ import { compile, type Dialect, encodeRows, isIdentifier, pg, rows, sqlite, type
 import { type JobQueueError, unavailable } from "./errors.ts"
 import { fromJson } from "./json.ts"
 import { keyOf, type Lease } from "./lease.ts"
-import type { Dead, Store } from "./store.ts"
+import * as line from "./line.ts"
+import type { Dead, SqlStore, Store } from "./store.ts"
 
 /** @internal */
 export interface Options {
@@ -37,7 +38,7 @@ const types: Types = {
 export const make = Effect.fnUntraced(function*(
   { lockMillis, pollMillis, table }: Options
 ): Effect.fn.Return<
-  Store,
+  SqlStore,
   JobQueueError | Migrator.MigrationError | SqlError.SqlError,
   SqlClient.SqlClient | Scope.Scope
 > {
@@ -63,12 +64,17 @@ export const make = Effect.fnUntraced(function*(
         sql.unsafe(
           `CREATE INDEX "${table}_dead" ON "${table}" (queue_name, sequence) WHERE state = 'failed'`
         ).unprepared
-      ))
+      )),
+    "0002_line": Effect.flatMap(
+      SqlClient.SqlClient,
+      (sql) => Effect.asVoid(sql.unsafe(line.createTable(table)).unprepared)
+    )
   })
   const execute = pooled(sql)
   return {
     elements,
     lease: { lockMillis, renew: renew(execute, dialect, `"${table}"`) },
+    line: line.make(sql, dialect, { table, lockMillis, pollMillis }),
     ...deadLetters(execute, dialect, `"${table}"`)
   }
 })

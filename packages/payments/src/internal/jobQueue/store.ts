@@ -7,6 +7,7 @@ import type * as Effect from "effect/Effect"
 import type { PersistedQueue } from "../effect/persistedQueue.ts"
 import type { JobQueueError } from "./errors.ts"
 import type { Lease } from "./lease.ts"
+import type { Line } from "./line.ts"
 
 /** @internal */
 export interface Dead {
@@ -35,4 +36,9 @@ export interface Store {
   readonly requeue: (queue: string, id: string) => Effect.Effect<boolean, JobQueueError>
   /** As if it were done: its id stays taken. False: there is no such job among the dead. */
   readonly discard: (queue: string, id: string) => Effect.Effect<boolean, JobQueueError>
+}
+
+/** @internal */
+export interface SqlStore extends Store {
+  readonly line: Line
 }
