@@ -253,7 +253,7 @@ export interface Outbox<in out Event extends Tagged> {
  *
  * ```ts
  * import { SqliteClient } from "@effect-payments/sqlite"
- * import { Effect, Layer, Schema } from "effect"
+ * import { Deferred, Effect, Layer, Schema } from "effect"
  * import { EventBus, JobQueue, UnitOfWork } from "effect-payments"
  *
  * const OrderCreated = Schema.TaggedStruct("OrderCreated", { orderId: Schema.String })
@@ -261,14 +261,19 @@ export interface Outbox<in out Event extends Tagged> {
  *
  * const program = Effect.gen(function*() {
  *   const bus = yield* EventBus.make<typeof OrderCreated.Type>({ name: "orders" })
- *   yield* bus.subscribe({ name: "mail", handler: ({ orderId }) => Effect.sync(() => void heard.push(orderId)) })
+ *   const mailed = yield* Deferred.make<void>()
+ *   yield* bus.subscribe({
+ *     name: "mail",
+ *     handler: ({ orderId }) =>
+ *       Effect.andThen(Effect.sync(() => void heard.push(orderId)), Deferred.succeed(mailed, undefined))
+ *   })
  *   const outbox = yield* EventBus.makeOutbox({ name: "orders", event: OrderCreated })
  *
  *   yield* UnitOfWork.atomic(outbox.publish({ _tag: "OrderCreated", orderId: "A" }))
  *   const rolledBack = Effect.andThen(outbox.publish({ _tag: "OrderCreated", orderId: "B" }), Effect.fail("no stock"))
  *   yield* Effect.ignore(UnitOfWork.atomic(rolledBack))
  *
- *   yield* outbox.relay(bus.deliver).pipe(Effect.timeoutOption("100 millis"))
+ *   yield* Effect.raceFirst(outbox.relay(bus.deliver), Deferred.await(mailed))
  * })
  *
  * const layer = JobQueue.layerStoreSql().pipe(Layer.provideMerge(SqliteClient.layer({ filename: ":memory:" })))

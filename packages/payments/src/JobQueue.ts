@@ -185,7 +185,7 @@ export class SqlJobQueueStore
  * **Example**
  *
  * ```ts
- * import { Effect, Schema } from "effect"
+ * import { Effect, Schedule, Schema } from "effect"
  * import { JobQueue } from "effect-payments"
  *
  * const program = Effect.gen(function*() {
@@ -201,7 +201,10 @@ export class SqlJobQueueStore
  *   const sent: Array<string> = []
  *   const send = ({ orderId }: { readonly orderId: string }) =>
  *     orderId === "B" ? Effect.fail("no address") : Effect.sync(() => void sent.push(orderId))
- *   yield* receipts.work(send, { workers: 2 }).pipe(Effect.timeoutOption("50 millis"))
+ *   const isDone = receipts.deadLetterCount.pipe(
+ *     Effect.repeat({ until: (count) => count === 1 && sent.length === 1, schedule: Schedule.spaced("5 millis") })
+ *   )
+ *   yield* Effect.raceFirst(receipts.work(send, { workers: 2 }), isDone)
  *
  *   const dead = yield* receipts.deadLetters()
  *   return { sent, dead: dead.map(({ failure, id }) => [id, failure.includes("no address")]) }

@@ -18,7 +18,8 @@
  * What it does not do: decide. The issuer has the last word on every exemption, and counts low-value payments over all
  * merchants, so that a merchant's own counters are an estimate. Where the law leaves room the stricter reading is taken:
  * the payment at hand counts into both counters, and both have to hold; "does not exceed" is read as below. The British
- * figures of the risk analysis could not be compared with a primary source: do so before you rely on them.
+ * amounts of the risk analysis are those of the FCA's form NOT004 (Handbook, SUP 15 Annex 12D, of 2021); the fraud rates
+ * beside them could not be compared with the Appendix of the SCA-RTS: do so before you rely on them.
  *
  * This is a reading of the law by programmers. Have it checked by somebody who may give legal advice.
  *
