@@ -48,7 +48,7 @@ export const internals: Readonly<
   effect: { from: "values" },
   gateway: { modules: ["PaymentGateway"] },
   http: { modules: ["http"] },
-  idempotency: { modules: ["Idempotency", "IdempotencyStore", "Inbox", "Phases"] },
+  idempotency: { modules: ["Idempotency", "IdempotencyStore", "Inbox", "Phases", "testing"] },
   money: { modules: ["Currency", "Money", "MoneyError", "Ratio"] },
   // How options are checked.
   option: { from: "ports" },

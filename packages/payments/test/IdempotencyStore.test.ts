@@ -5,17 +5,15 @@ import { IdempotencyStore } from "effect-payments"
 import { Reactivity } from "effect/reactivity"
 import { SqlClient, Statement } from "effect/sql"
 import { TestClock } from "effect/testing"
-import { execFile } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
-import { fileURLToPath } from "node:url"
-import { promisify } from "node:util"
 import { requestOf, rival } from "./idempotency/request.ts"
 import { shiftTime } from "./idempotency/shiftTime.ts"
 import { sqlContract } from "./idempotency/sqlContract.ts"
 import { storeContract } from "./idempotency/storeContract.ts"
+import * as claimWorkers from "./support/claimWorkers.ts"
 
 const Store = IdempotencyStore.IdempotencyStore
 const succeeded = { _tag: "Succeeded", result: "{}", ttlMillis: 60_000 } as const
@@ -152,22 +150,10 @@ describe("the SQLite store", () => {
     Effect.gen(function*() {
       const filename = join(yield* directory, "store.db")
       const count = 300
-      const worker = fileURLToPath(new URL("./support/claimWorker.ts", import.meta.url))
-      const start = (name: string) =>
-        Effect.promise(() =>
-          promisify(execFile)(process.execPath, [
-            "--conditions=@effect-payments/source",
-            worker,
-            filename,
-            name,
-            `${count}`
-          ])
-        )
-      const outputs = yield* Effect.forEach(["a", "b", "c", "d"], start, { concurrency: "unbounded" })
-      const won = outputs.map(({ stdout }): ReadonlyArray<string> => JSON.parse(stdout))
-      assert.strictEqual(won.flat().length, count)
-      assert.strictEqual(new Set(won.flat()).size, count)
-    }), 60_000)
+      const won = yield* claimWorkers.run("sqlite", filename, "", count)
+      assert.strictEqual(won.length, count)
+      assert.strictEqual(new Set(won).size, count)
+    }), 120_000)
 
   it.effect("refuses a database that it does not speak to", () =>
     Effect.gen(function*() {

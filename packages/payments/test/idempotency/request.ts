@@ -1,8 +1,8 @@
 import { type ClaimRequest, Key, recordId, Scope } from "../../src/internal/idempotency/record.ts"
 
-export const lease = 30_000
+const lease = 30_000
 let counter = 0
-export const fresh = (prefix: string) => `${prefix}${(counter++).toString(36)}`
+const fresh = (prefix: string) => `${prefix}${(counter++).toString(36)}`
 
 export const requestOf = (
   options?: Partial<ClaimRequest> & {

@@ -9,6 +9,7 @@ import { requestOf, rival } from "../idempotency/request.ts"
 import { shiftTime } from "../idempotency/shiftTime.ts"
 import { sqlContract } from "../idempotency/sqlContract.ts"
 import { storeContract } from "../idempotency/storeContract.ts"
+import * as claimWorkers from "../support/claimWorkers.ts"
 
 const Store = IdempotencyStore.IdempotencyStore
 const url = Redacted.make(inject("postgres"))
@@ -24,7 +25,7 @@ const client = (schema: string, camelCase = false) =>
 
 let schemas = 0
 /** A schema of its own, gone with the scope. */
-const database = Effect.gen(function*() {
+const freshSchema = Effect.gen(function*() {
   const schema = `idempotency_${process.pid}_${schemas++}`
   const run = (text: string) =>
     Effect.flatMap(SqlClient.SqlClient, (sql) => sql.unsafe(text)).pipe(Effect.provide(client("public")), Effect.orDie)
@@ -32,8 +33,13 @@ const database = Effect.gen(function*() {
     run(`CREATE SCHEMA ${schema}`),
     () => run(`DROP SCHEMA ${schema} CASCADE`)
   )
-  return (options?: { readonly camelCase: boolean }) => client(schema, options?.camelCase)
+  return schema
 })
+
+const database = Effect.map(
+  freshSchema,
+  (schema) => (options?: { readonly camelCase: boolean }) => client(schema, options?.camelCase)
+)
 
 const clientOnSchema = Layer.unwrap(Effect.map(database, (client) => client()))
 
@@ -88,6 +94,14 @@ describe("the Postgres store, from several clients at once", () => {
       }, { concurrency: 256 })
       assert.strictEqual(claims.filter(({ won }) => won).length, keys.length)
       assert.strictEqual(new Set(claims.map(({ record }) => `${record.id} ${record.fence}`)).size, keys.length)
+    }), 60_000)
+
+  it.live("gives each key to one of four processes", () =>
+    Effect.gen(function*() {
+      const schema = yield* freshSchema
+      const won = yield* claimWorkers.run("postgres", inject("postgres"), schema, 400)
+      assert.strictEqual(won.length, 400)
+      assert.strictEqual(new Set(won).size, 400)
     }), 60_000)
 
   it.live("does not lock itself out when renewals and completions cross", () =>
