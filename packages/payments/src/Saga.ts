@@ -24,6 +24,7 @@
  * | `layer`: `awaitAtMost`, `logTimeout` | 30 seconds, 10 seconds | 0 and 1 ms to a day |
  * | `layer`: `payloadLimitBytes`, `resultLimitBytes` | 256 KiB, 256 KiB | 1 byte to 16 MiB |
  * | `layer`: `entriesMax` per run, `runsMax` per process | 1000, 10 000 | 1 to 100 000, 1 to 1 000 000 |
+ * | `layer`: `redefinedAfter` | 1 hour | 1 ms to a year |
  * | `layer`: `retention` of what has ended, `sweepEvery` | 30 days, 5 minutes | 1 second to 10 years, 10 ms to a year |
  * | `layerRecover`: `every`, `concurrency` | 10 seconds, 50 | 10 ms to a day, 1 to 1000 |
  *
@@ -430,6 +431,11 @@ export interface Options {
   readonly resultLimitBytes?: number | undefined
   readonly entriesMax?: number | undefined
   readonly runsMax?: number | undefined
+  /**
+   * For how long after its last entry a run that another definition has begun is left to a process that knows that one,
+   * before it is parked.
+   */
+  readonly redefinedAfter?: Duration.Input | undefined
   /** How long a run that ended well or undone is kept, and answers its id. */
   readonly retention?: Duration.Input | undefined
   readonly sweepEvery?: Duration.Input | false | undefined
@@ -472,7 +478,8 @@ export const layer = (
         ),
         resultLimitBytes: yield* option.integer("resultLimitBytes", options?.resultLimitBytes ?? 262_144, 1, limitMax),
         entriesMax: yield* option.integer("entriesMax", options?.entriesMax ?? 1000, 1, 100_000),
-        runsMax: yield* option.integer("runsMax", options?.runsMax ?? 10_000, 1, 1_000_000)
+        runsMax: yield* option.integer("runsMax", options?.runsMax ?? 10_000, 1, 1_000_000),
+        redefinedMillis: yield* option.millis("redefinedAfter", options?.redefinedAfter ?? "1 hour", 1, yearMillis)
       })
       if (sweepMillis !== undefined) {
         yield* Effect.forkScoped(Effect.forever(Effect.delay(sweep(made.log, olderThanMillis), sweepMillis)))
@@ -553,6 +560,10 @@ export const result = <Ctx, E, R, P extends steps.Phase>(
  * The wish is durable first; whoever drives the run sees it before the next step leaves. A run that nobody drives is
  * taken over. Once the pivot may have left it is too late: the run goes forward and `cancel` answers `Completed`.
  *
+ * A run that is parked is undone as far as it is known: a step in doubt by its undo, with `InDoubt`; a pivot in doubt is
+ * looked up, and when it never happened the run is undone. Where that is too late or nobody can tell, nothing is sent and
+ * `cancel` answers `Parked`, with the step and the reason.
+ *
  * @category running
  * @since 0.1.0
  */
@@ -623,7 +634,8 @@ export const recover = <const S extends ReadonlyArray<Any>>(
  *
  * It looks when it starts and then every `every` (10 seconds), and drives at most `concurrency` (50) of them at a time.
  * There is nothing to configure about processes or versions. A run that was begun under another definition goes on when
- * all that it has started is the same, and is parked by the name of what has changed otherwise.
+ * all that it has started is the same. Otherwise it is left to a process that knows that one, old or new, and parked by the
+ * name of what differs when none has come for `redefinedAfter`. One whose history cannot be read is parked at once.
  *
  * @category recovery
  * @since 0.1.0
@@ -772,6 +784,8 @@ export const SagaInvalid = errors.SagaInvalid
 /** @category reasons @since 0.1.0 */
 export const HistoryUnreadable = errors.HistoryUnreadable
 /** @category reasons @since 0.1.0 */
+export const Redefined = errors.Redefined
+/** @category reasons @since 0.1.0 */
 export const HistoryFull = errors.HistoryFull
 /** @category reasons @since 0.1.0 */
 export const TooManyRuns = errors.TooManyRuns
@@ -789,6 +803,7 @@ export const TooManyRuns = errors.TooManyRuns
  * | `InsideTransaction` | called inside an open transaction of the log's database |
  * | `PayloadInvalid`, `SagaInvalid` | nothing was begun |
  * | `HistoryUnreadable` | the run has ended, but what it holds does not fit the schemas any more |
+ * | `Redefined` | the run was begun under another definition, and is left to a process that knows that one |
  * | `HistoryFull`, `TooManyRuns` | a bound is reached |
  *
  * @category errors

@@ -936,6 +936,7 @@ describe("a saga that has changed", () => {
     Effect.gen(function*() {
       yield* begun
       const next = version({ a: Schema.String.check(Schema.isMaxLength(3)), last: "c", gate: Effect.void })
+      yield* TestClock.adjust("1 hour")
       assert.deepStrictEqual(yield* Saga.execute(next, order, o1), {
         _tag: "Parked",
         step: undefined,
@@ -1044,6 +1045,21 @@ describe("ends", () => {
         `saga "checkout" could not be undone: "reserve" (Refusal) failed, after "ship" failed: Refusal. Someone has to look`
       )
     }).pipe(Effect.provide(all)))
+
+  it("are drawn with names that Mermaid could take for markup", () => {
+    const name = "1. a#b;<c>\"`d`\n- [e](f) & **g**"
+    const drawn = Saga.toMermaid(
+      Saga.make("names", { payload }).pipe(
+        Saga.step("- é-1_x", { ...base, run: () => Effect.succeed(""), compensate }),
+        Saga.pivot(name as "name", { ...base, run: () => Effect.succeed("") })
+      )
+    ).split("\n")
+    assert.strictEqual(drawn[2], `  s0["#45; é-1_x"]`)
+    const label = /^  s1\{\{"(.*)"\}\}$/.exec(drawn[3] ?? "")?.[1] ?? ""
+    assert.match(label, /^(?:[\p{L}\p{N} _-]|#\d+;)+$/u)
+    assert.strictEqual(label.replace(/#(\d+);/g, (_, code) => String.fromCodePoint(Number(code))), name)
+    assert.lengthOf(drawn, 12)
+  })
 
   it("are drawn", () => {
     assert.strictEqual(

@@ -322,7 +322,7 @@ describe("options", () => {
       for (const option of ["payloadLimitBytes", "resultLimitBytes", "entriesMax", "runsMax"]) {
         for (const value of numbers) if (!(yield* refused({ [option]: value }))) missed.push(`${option} ${value}`)
       }
-      for (const option of ["lease", "logTimeout", "retention", "sweepEvery"]) {
+      for (const option of ["lease", "logTimeout", "retention", "redefinedAfter", "sweepEvery"]) {
         for (const value of durations) if (!(yield* refused({ [option]: value }))) missed.push(`${option} ${value}`)
       }
       assert.deepStrictEqual(missed, [])

@@ -333,11 +333,20 @@ export const logContract = <R>(
 
     it.effect("leaves alone what does not run forward any more", () =>
       Effect.gen(function*() {
-        for (const state of ["Compensating", "Completed", "Compensated", "FailedCompensation", "Parked"] as const) {
+        for (const state of ["Compensating", "Completed", "Compensated", "FailedCompensation"] as const) {
           const { log, mine, request } = yield* begun()
           yield* log.append(more(mine, [done("reserve")], state))
           assert.deepInclude(yield* log.cancel(request), { cancelRequested: false, state })
         }
+      }))
+
+    it.effect("keeps the wish that a parked run be undone for whoever goes on with it", () =>
+      Effect.gen(function*() {
+        const { log, mine, request } = yield* begun()
+        yield* log.append(more(mine, [], "Parked"))
+        assert.deepInclude(yield* log.cancel(request), { cancelRequested: true, state: "Parked" })
+        const taken = yield* log.claim({ ...rival(request), opening: undefined, reopen: true })
+        assert.deepInclude(taken?.run, { cancelRequested: true, state: "Parked" })
       }))
 
     // --- orphans, list, sweep
@@ -370,6 +379,14 @@ export const logContract = <R>(
           assert.strictEqual(entries.length, 1)
         }
         assert.deepStrictEqual(yield* adopt(10), [])
+        yield* lapsed.log.release({
+          ...lapsed.mine,
+          owner,
+          epoch: [...first, ...rest].find(({ run }) => run.id === lapsed.run.id)?.run.epoch ?? 0
+        })
+        const excepted = { sagas: [saga], owner, leaseMillis: lease, limit: 10, except: [lapsed.run.key] }
+        assert.deepStrictEqual(yield* lapsed.log.orphans(excepted), [])
+        assert.lengthOf(yield* lapsed.log.orphans({ ...excepted, except: [] }), 1)
         assert.deepStrictEqual(yield* lapsed.log.append(more(lapsed.mine, [done("reserve")])), fenced)
       }))
 

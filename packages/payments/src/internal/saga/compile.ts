@@ -11,7 +11,7 @@ import * as Schema from "effect/Schema"
 import { Digest } from "../effect/crypto.ts"
 import { type Codec, codecOf } from "../stack/canonical.ts"
 import { unstorable } from "../stack/storable.ts"
-import type { Shape, StepShape } from "./decide.ts"
+import type { Kind, Shape, StepShape } from "./decide.ts"
 import { SagaError, SagaInvalid } from "./errors.ts"
 import { type Event, Name } from "./record.ts"
 import { type AnyStep, invalid, type Untyped } from "./step.ts"
@@ -161,6 +161,24 @@ const sorted = (_key: string, value: unknown): unknown =>
   typeof value === "object" && value !== null && !Array.isArray(value)
     ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
     : value
+
+/**
+ * @internal The steps that a run had, as far as they matter to tell how it has ended; undefined when that cannot be read.
+ */
+export const shapeOf = (definition: string): Shape | undefined => {
+  const lines = decodeDefinition(definition)
+  if (Result.isFailure(lines)) return undefined
+  const steps = lines.success.slice(1).map((line) => /^(.*)\|(compensatable|pivot|retriable)\|[^|]*\|[^|]*$/.exec(line))
+  return steps.every((step) => step !== null)
+    ? steps.map((step) => ({
+      name: step[1] ?? "",
+      kind: step[2] as Kind,
+      verify: "look",
+      inDoubt: "compensate",
+      closes: []
+    }))
+    : undefined
+}
 
 const Definition = Schema.fromJsonString(Schema.Array(Schema.String))
 const decodeDefinition = Schema.decodeUnknownResult(Definition)

@@ -179,6 +179,17 @@ export const isObligation = (shape: Shape, state: SagaState, index: number): boo
     step.progress._tag !== "Waiting" && step.progress._tag !== "NotDone"
 }
 
+/**
+ * @internal Whether a saga that is parked can still be undone: it unwinds already, or its pivot has not left, or it can be
+ * found out whether it has happened. Nothing is sent forward for that.
+ */
+export const isCancellable = (shape: Shape, state: SagaState): boolean => {
+  const pivot = shape.findIndex(({ kind }) => kind === "pivot")
+  const progress = state.steps[pivot]?.progress._tag ?? "Waiting"
+  return state.cause !== undefined || progress === "Waiting" ||
+    (progress === "Intended" && shape[pivot]?.verify === "look")
+}
+
 /** @internal */
 export const statusOf = (shape: Shape, state: SagaState): State => {
   if (state.parked !== undefined) return "Parked"
@@ -289,8 +300,13 @@ const verified = (shape: Shape, signal: Signal & { readonly _tag: "Verified" }):
       }
       return isExhausted ? failed(shape, step, detail, undefined) : only({ _tag: "Run", step })
     }
-    case "NotSeen":
-      return isExhausted ? doubt(shape, step, detail) : only({ _tag: "Run", step })
+    case "NotSeen": {
+      const { kind } = shape[step] ?? {}
+      // What someone wants undone is not sent once more.
+      if (signal.cancel && kind === "compensatable") return { events: [{ _tag: "Cancelled" }], command: unwind }
+      const isLast = isExhausted || (signal.cancel && kind === "pivot")
+      return isLast ? doubt(shape, step, detail) : only({ _tag: "Run", step })
+    }
     case "StillUnknown":
       return doubt(shape, step, detail)
   }

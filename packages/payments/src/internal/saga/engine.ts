@@ -21,8 +21,8 @@ import { SagaLog } from "../../SagaLog.ts"
 import { Digest, SecureRandom } from "../effect/crypto.ts"
 import * as Leases from "../stack/leases.ts"
 import { bounded } from "./bounded.ts"
-import { compile, type Compiled, differenceOf } from "./compile.ts"
-import { decide, fold, initial, statusOf } from "./decide.ts"
+import { compile, type Compiled, differenceOf, shapeOf } from "./compile.ts"
+import { decide, fold, initial, isCancellable, statusOf } from "./decide.ts"
 import { RunEntry } from "./entry.ts"
 import {
   HistoryFull,
@@ -33,6 +33,7 @@ import {
   NotFound,
   PayloadInvalid,
   type Reason,
+  Redefined,
   SagaError,
   SagaInvalid,
   Suspended,
@@ -47,6 +48,7 @@ import {
   Name,
   type Opening,
   type Ownership,
+  type Run,
   type RunId,
   runId,
   type State
@@ -64,6 +66,8 @@ export interface Options {
   readonly resultLimitBytes: number
   readonly entriesMax: number
   readonly runsMax: number
+  /** For how long a run of another definition is left to a process that knows it. */
+  readonly redefinedMillis: number
 }
 
 type Ended = Execution<unknown, unknown>
@@ -76,13 +80,16 @@ interface Want {
   readonly id: RunId
   readonly services: Services
   readonly opening: Opening | undefined
-  readonly reopen: boolean
+  /** To take a run that is stuck too: to go on with it, or to have it undone where that is still possible. */
+  readonly reopen: "resume" | "cancel" | undefined
   readonly isDetached: boolean
 }
 
 const pollMinMillis = 50
 const pollJitterMillis = 200
 const releaseMillis = 2000
+const foreignMax = 1000
+const foreignMillis = 60_000
 
 /** @internal */
 export const make = Effect.fnUntraced(function*(
@@ -152,7 +159,14 @@ export class Engine {
         Effect.flatMap(this.unavailable(this.log.cancel(id)), (run) =>
           run === undefined
             ? fail(new NotFound({}))
-            : this.follow({ compiled, id, services, opening: undefined, reopen: false, isDetached: true }))
+            : this.follow({
+              compiled,
+              id,
+              services,
+              opening: undefined,
+              reopen: run.state === "Parked" ? "cancel" : undefined,
+              isDetached: true
+            }))
     )
   }
 
@@ -160,7 +174,8 @@ export class Engine {
   resume(saga: Untyped, id: string, services: Services): Answer<Ended> {
     return Effect.flatMap(
       this.prepare(saga, id),
-      ({ compiled, id }) => this.follow({ compiled, id, services, opening: undefined, reopen: true, isDetached: true })
+      ({ compiled, id }) =>
+        this.follow({ compiled, id, services, opening: undefined, reopen: "resume", isDetached: true })
     )
   }
 
@@ -169,20 +184,42 @@ export class Engine {
     return Effect.gen({ self: this }, function*() {
       const all = new Map<string, Compiled>()
       for (const saga of sagas) all.set(saga.name, yield* this.compile(saga))
-      const sentAt = this.shared.leases.nowMillis()
-      const histories = yield* this.unavailable(this.log.orphans({
-        sagas: [...all.keys()],
-        owner: this.nextOwner(),
-        leaseMillis: this.options.leaseMillis,
-        limit
-      }))
       let adopted = 0
-      for (const history of histories) {
-        const compiled = all.get(history.run.saga)
-        if (compiled !== undefined && (yield* this.adopt(compiled, history, sentAt, services))) adopted++
+      for (let left = limit; left > 0;) {
+        const sentAt = this.shared.leases.nowMillis()
+        const except = this.foreignNow(sentAt)
+        const histories = yield* this.unavailable(this.log.orphans({
+          sagas: [...all.keys()],
+          owner: this.nextOwner(),
+          leaseMillis: this.options.leaseMillis,
+          limit: left,
+          except
+        }))
+        for (const history of histories) {
+          const compiled = all.get(history.run.saga)
+          if (compiled !== undefined && (yield* this.adopt(compiled, history, sentAt, services))) adopted++
+        }
+        // Runs that are left alone keep nobody from what is behind them.
+        const isAgain = histories.length === left && this.foreign.size > except.length
+        left = isAgain ? limit - adopted : 0
       }
       return adopted
     })
+  }
+
+  /** Runs that another definition has begun, and until when they are not looked at again. */
+  private readonly foreign = new Map<string, number>()
+
+  private foreignNow(now: number): ReadonlyArray<string> {
+    for (const [key, until] of this.foreign) {
+      if (until <= now || this.foreign.size > foreignMax) this.foreign.delete(key)
+    }
+    return [...this.foreign.keys()]
+  }
+
+  /** Whether it is left to a process that knows its definition: somebody has worked on it lately, or has to see to it. */
+  private isForeign({ entries, now, run }: History): boolean {
+    return !isUnfinished(run.state) || now - (entries.at(-1)?.at ?? 0) < this.options.redefinedMillis
   }
 
   /** How many of them it drives now. */
@@ -237,7 +274,7 @@ export class Engine {
         state: statusOf(compiled.shape, fold(compiled.shape, state, events)),
         events
       }
-      return { compiled, id: run, services, opening, reopen: false, isDetached }
+      return { compiled, id: run, services, opening, reopen: undefined, isDetached }
     })
   }
 
@@ -266,7 +303,9 @@ export class Engine {
         return this.live.size < runsMax ? use(this.lead(want)) : fail(new TooManyRuns({ runsMax }))
       }
       const again = () => this.withEntry(want, use)
-      if (entry.isStopping || want.reopen) return Effect.flatMap(Effect.exit(Deferred.await(entry.end)), again)
+      if (entry.isStopping || want.reopen !== undefined) {
+        return Effect.flatMap(Effect.exit(Deferred.await(entry.end)), again)
+      }
       if (want.opening === undefined || entry.fingerprint === want.opening.fingerprint) {
         entry.isDetached ||= want.isDetached
         return use(entry)
@@ -328,7 +367,13 @@ export class Engine {
 
   private claim(entry: RunEntry, want: Want, until: number): Effect.Effect<Ended, SagaError, unknown> {
     const { id, opening, reopen } = want
-    const request: ClaimRequest = { ...id, owner: entry.owner, leaseMillis: entry.leaseMillis, opening, reopen }
+    const request: ClaimRequest = {
+      ...id,
+      owner: entry.owner,
+      leaseMillis: entry.leaseMillis,
+      opening,
+      reopen: reopen !== undefined
+    }
     const sentAt = this.shared.leases.nowMillis()
     // A second try under the same owner: a claim whose reply was lost recognises itself.
     const asked = Effect.catch(this.log.claim(request), () => this.log.claim(request))
@@ -377,17 +422,17 @@ export class Engine {
 
   /** What has ended is told from the log. */
   private ended(compiled: Compiled, history: History): Answer<Ended> {
-    const events = eventsOf(history)
-    const difference = differenceOf(compiled, definitionOf(history), events)
-    const state = fold(compiled.shape, initial(compiled.shape), events)
+    const definition = definitionOf(history)
+    const shape = definition === compiled.definition ? compiled.shape : shapeOf(definition)
+    if (shape === undefined) return fail(new HistoryUnreadable({ detail: "its definition" }))
+    const state = fold(shape, initial(shape), eventsOf(history))
     if (state.parked !== undefined) {
       return Effect.succeed({ _tag: "Parked", step: state.parked.step, reason: state.parked.reason })
     }
-    if (difference !== undefined) return fail(new HistoryUnreadable({ detail: difference }))
     const payload = compiled.payload.restore(history.run.payload)
     const execution = Result.flatMap(
       Result.mapError(payload, () => "the payload"),
-      (payload) => executionOf(compiled, state, payload)
+      (payload) => executionOf(compiled, shape, state, payload)
     )
     if (Result.isFailure(execution)) return fail(new HistoryUnreadable({ detail: execution.failure }))
     return execution.success === undefined
@@ -400,13 +445,20 @@ export class Engine {
   private adopt(compiled: Compiled, history: History, sentAt: number, services: Services): Effect.Effect<boolean> {
     const { run } = history
     const id = runId(run.saga, run.id)
+    if (history.isUnreadable === true) return Effect.as(this.parkUnreadable(run), false)
+    if (
+      differenceOf(compiled, definitionOf(history), eventsOf(history)) !== undefined && this.isForeign(history)
+    ) {
+      this.foreign.set(id.key, this.shared.leases.nowMillis() + foreignMillis)
+      return Effect.as(this.giveBack(run), false)
+    }
     // Someone here asks for it already.
     if (this.live.has(id.key)) return Effect.as(this.giveBack(run), false)
     return Effect.sync(() => {
       const entry = this.makeEntry(id, run.owner, run.fingerprint)
       entry.isDetached = true
       this.recovering++
-      this.fork(entry, services, this.take(entry, compiled, history, sentAt, false))
+      this.fork(entry, services, this.take(entry, compiled, history, sentAt, undefined))
       entry.fiber?.addObserver(() => {
         this.recovering--
       })
@@ -414,18 +466,39 @@ export class Engine {
     })
   }
 
+  /** Nobody can go on with it until it is mended. Where that cannot be written its lease lapses, and it comes again. */
+  private parkUnreadable(run: Run): Effect.Effect<void> {
+    const reason = "its history cannot be read"
+    const { epoch, length, owner } = run
+    const parked = this.log.append({
+      ...runId(run.saga, run.id),
+      owner,
+      epoch,
+      seq: length + 1,
+      state: "Parked",
+      events: [{ _tag: "Parked", reason }]
+    })
+    return Effect.ignore(
+      Effect.andThen(this.unavailable(parked), report(run, { _tag: "Parked", step: undefined, reason }))
+    )
+  }
+
   private take(
     entry: RunEntry,
     compiled: Compiled,
     history: History,
     sentAt: number,
-    reopen: boolean
+    reopen: Want["reopen"]
   ): Effect.Effect<Ended, SagaError, unknown> {
     const { run } = history
     entry.epoch = run.epoch
     this.shared.leases.hold(entry, sentAt - Math.max(0, entry.leaseMillis - (run.leaseUntil - history.now)))
     entry.know(run.fingerprint)
     const drive = Effect.gen({ self: this }, function*() {
+      if (reopen === "cancel" && !isUnfinished(run.state) && !canCancel(compiled, history)) {
+        yield* this.release(entry)
+        return yield* this.ended(compiled, history)
+      }
       const ready = yield* this.ready(entry, compiled, history, reopen)
       if (ready._tag === "Parked") return ready
       const last = history.entries.at(-1)
@@ -433,7 +506,7 @@ export class Engine {
       const runner = new Runner(this.shared, entry, compiled, ready.history, ready.results, resumed)
       yield* runner.drive(isFresh(history))
       if (runner.suspended !== undefined) return yield* this.suspend(entry, runner.suspended)
-      const execution = executionOf(compiled, runner.state, ready.results["payload"])
+      const execution = executionOf(compiled, compiled.shape, runner.state, ready.results["payload"])
       if (Result.isFailure(execution) || execution.success === undefined) {
         return yield* this.suspend(entry, new Suspended({ by: "Interrupted", detail: "no end" }))
       }
@@ -450,14 +523,18 @@ export class Engine {
   }
 
   /** A run that cannot go on under this definition is parked under the name of what has changed. */
-  private ready(entry: RunEntry, compiled: Compiled, history: History, reopen: boolean) {
+  private ready(entry: RunEntry, compiled: Compiled, history: History, reopen: Want["reopen"]) {
     return Effect.gen({ self: this }, function*() {
       const { run } = history
-      if (reopen && run.length >= this.options.entriesMax) {
+      if (reopen !== undefined && run.length >= this.options.entriesMax) {
         yield* this.release(entry)
         return yield* fail(new HistoryFull({ entriesMax: this.options.entriesMax }))
       }
       const difference = differenceOf(compiled, definitionOf(history), eventsOf(history))
+      if (difference !== undefined && this.isForeign(history)) {
+        yield* this.release(entry)
+        return yield* fail(new Redefined({ detail: difference }))
+      }
       const results = readResults(compiled, history)
       if (difference !== undefined || Result.isFailure(results)) {
         const reason = difference === undefined
@@ -467,7 +544,7 @@ export class Engine {
         return { _tag: "Parked" as const, step: undefined, reason }
       }
       const events: ReadonlyArray<Event> = [
-        ...reopen && !isUnfinished(run.state) ? [{ _tag: "Resumed" as const }] : [],
+        ...reopen !== undefined && !isUnfinished(run.state) ? [{ _tag: "Resumed" as const }] : [],
         ...definitionOf(history) === compiled.definition
           ? []
           : [{ _tag: "Redefined" as const, definition: compiled.definition }]
@@ -532,6 +609,9 @@ const fail = (reason: Reason): Effect.Effect<never, SagaError> => Effect.fail(ne
 const stopped = new SagaError({ reason: new Suspended({ by: "Interrupted", detail: "" }) })
 
 const eventsOf = ({ entries }: History): ReadonlyArray<Event> => entries.flatMap(({ events }) => events)
+
+const canCancel = ({ shape }: Compiled, history: History): boolean =>
+  history.run.state === "Parked" && isCancellable(shape, fold(shape, initial(shape), eventsOf(history)))
 
 /** Made by this claim: a later owner has a higher epoch than the first entry. */
 const isFresh = ({ entries, run }: History): boolean => run.length === 1 && entries[0]?.epoch === run.epoch

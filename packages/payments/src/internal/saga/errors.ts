@@ -84,6 +84,15 @@ export class HistoryUnreadable extends Schema.TaggedError<HistoryUnreadable>()("
 }
 
 /** @internal */
+export class Redefined extends Schema.TaggedError<Redefined>()("Redefined", { detail: Schema.String }) {
+  readonly disposition = "Unknown" as const
+  readonly repeatable = true as const
+  override get message(): string {
+    return `the run was begun under another definition, in which "${this.detail}" differs: it is left to a process that knows that one`
+  }
+}
+
+/** @internal */
 export class HistoryFull extends Schema.TaggedError<HistoryFull>()("HistoryFull", { entriesMax: Schema.Int }) {
   readonly disposition = "Refused" as const
   override get message(): string {
@@ -110,6 +119,7 @@ export const Reason = Schema.Union([
   PayloadInvalid,
   SagaInvalid,
   HistoryUnreadable,
+  Redefined,
   HistoryFull,
   TooManyRuns
 ])
@@ -124,7 +134,7 @@ export class SagaError extends Schema.TaggedError<SagaError>()("SagaError", { re
   }
   get repeatable(): boolean {
     const { _tag } = this.reason
-    return _tag === "InFlight" || _tag === "Suspended" || _tag === "LogUnavailable"
+    return _tag === "InFlight" || _tag === "Suspended" || _tag === "LogUnavailable" || _tag === "Redefined"
   }
   get retryAfter(): Duration.Duration | undefined {
     return this.reason._tag === "InFlight" ? this.reason.retryAfter : undefined

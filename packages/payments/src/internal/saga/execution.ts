@@ -5,7 +5,7 @@
  */
 import * as Result from "effect/Result"
 import type { Compiled } from "./compile.ts"
-import type { Failure, SagaState } from "./decide.ts"
+import type { Failure, SagaState, Shape } from "./decide.ts"
 import { statusOf } from "./decide.ts"
 
 /**
@@ -54,23 +54,27 @@ export type Execution<Ctx, E> =
   | { readonly _tag: "FailedCompensation"; readonly cause: Cause<E>; readonly undos: ReadonlyArray<Undo> }
   | { readonly _tag: "Parked"; readonly step: string | undefined; readonly reason: string }
 
-/** @internal Undefined while it has not ended; a failure names what could not be read. */
+/**
+ * @internal Undefined while it has not ended; a failure names what could not be read. `shape` holds the steps that the run
+ * had: of those that the saga does not have any more there are no results.
+ */
 export const executionOf = (
   compiled: Compiled,
+  shape: Shape,
   state: SagaState,
   payload: unknown
 ): Result.Result<Execution<unknown, unknown> | undefined, string> => {
-  const status = statusOf(compiled.shape, state)
+  const status = statusOf(shape, state)
   switch (status) {
     case "Parked":
       return Result.succeed({ _tag: "Parked", step: state.parked?.step, reason: state.parked?.reason ?? "" })
     case "Completed":
-      return Result.map(resultsOf(compiled, state, payload), (results) => ({ _tag: "Completed", results }))
+      return Result.map(resultsOf(compiled, shape, state, payload), (results) => ({ _tag: "Completed", results }))
     case "Compensated":
     case "FailedCompensation":
       return Result.map(
         causeOf(compiled, state.cause),
-        (cause) => ({ _tag: status, cause, undos: undosOf(compiled, state) })
+        (cause) => ({ _tag: status, cause, undos: undosOf(shape, state) })
       )
     default:
       return Result.succeed(undefined)
@@ -80,14 +84,16 @@ export const executionOf = (
 /** @internal The payload and what the steps that are done have answered, by name. */
 export const resultsOf = (
   compiled: Compiled,
+  shape: Shape,
   state: SagaState,
   payload: unknown
 ): Result.Result<Readonly<Record<string, unknown>>, string> => {
   const results: Record<string, unknown> = { payload }
-  for (const [index, { name, success }] of compiled.steps.entries()) {
+  for (const [index, { name }] of shape.entries()) {
     const progress = state.steps[index]?.progress
-    if (progress?._tag !== "Done") continue
-    const result = success.restore(progress.result)
+    const codec = compiled.steps.find((step) => step.name === name)?.success
+    if (progress?._tag !== "Done" || codec === undefined) continue
+    const result = codec.restore(progress.result)
     if (Result.isFailure(result)) return Result.fail(`the result of "${name}"`)
     define(results, name, result.success)
   }
@@ -104,15 +110,17 @@ const causeOf = (compiled: Compiled, cause: Failure | undefined): Result.Result<
   const { detail, error, step } = cause
   if (error === undefined) return Result.succeed({ _tag: "Failed", step, error: undefined, detail })
   const codec = compiled.steps.find(({ name }) => name === step)?.error
-  const restored = codec?.restore(error) ?? Result.fail("none")
+  // A step that is no more: its error cannot be read, and what has become of the run can.
+  if (codec === undefined) return Result.succeed({ _tag: "Failed", step, error: undefined, detail })
+  const restored = codec.restore(error)
   return Result.isSuccess(restored)
     ? Result.succeed({ _tag: "Failed", step, error: restored.success, detail })
     : Result.fail(`the error of "${step}"`)
 }
 
 // The order of the undos is that of the starts, backwards.
-const undosOf = ({ steps }: Compiled, state: SagaState): ReadonlyArray<Undo> =>
-  steps.flatMap(({ name }, index): ReadonlyArray<Undo> => {
+const undosOf = (shape: Shape, state: SagaState): ReadonlyArray<Undo> =>
+  shape.flatMap(({ name }, index): ReadonlyArray<Undo> => {
     const undo = state.steps[index]?.undo
     if (undo === undefined) return []
     return [undo._tag === "Failed" ? { _tag: "Failed", step: name, detail: undo.detail } : { ...undo, step: name }]

@@ -108,11 +108,14 @@ export const release = (row: Row | undefined, request: Ownership): Row | undefin
 
 /** @internal What unwinds already, or has ended, is left alone. */
 export const cancel = (row: Row): Row =>
-  row.run.state === "Running" ? { ...row, run: { ...row.run, cancelRequested: true } } : row
+  row.run.state === "Running" || row.run.state === "Parked"
+    ? { ...row, run: { ...row.run, cancelRequested: true } }
+    : row
 
 /** @internal */
 export const isOrphan = ({ run }: Row, request: OrphansRequest, now: number): boolean =>
-  isUnfinished(run.state) && run.leaseUntil <= now && request.sagas.includes(run.saga)
+  isUnfinished(run.state) && run.leaseUntil <= now && request.sagas.includes(run.saga) &&
+  request.except?.includes(run.key) !== true
 
 /** @internal */
 export const adopt = (row: Row, request: OrphansRequest, now: number): Row => take(row, request, now)

@@ -229,6 +229,7 @@ const orphans = Effect.fnUntraced(function*(database: Database, request: Orphans
     owner,
     lease: Math.ceil(leaseMillis),
     sagas: JSON.stringify(sagas),
+    except: JSON.stringify(request.except ?? []),
     limit
   })
   const runs = rows.flatMap((row) => decodeRun(row) ?? [])
@@ -236,10 +237,10 @@ const orphans = Effect.fnUntraced(function*(database: Database, request: Orphans
   const [first] = rows
   const now = first === undefined ? Number.NaN : timeOf(first)
   const entries = yield* entriesOf(database, runs)
-  // One that cannot be read does not hold up the others: its lease lapses again.
-  return runs.flatMap((run, index): ReadonlyArray<History> => {
+  // One that cannot be read does not hold up the others.
+  return runs.map((run, index): History => {
     const own = entries[index]
-    return own === undefined ? [] : [{ run, entries: own, now }]
+    return own === undefined ? { run, entries: [], now, isUnreadable: true } : { run, entries: own, now }
   })
 })
 

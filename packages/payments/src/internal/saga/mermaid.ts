@@ -30,4 +30,9 @@ export const toMermaid = ({ steps }: Untyped): string => {
   return lines.join("\n")
 }
 
-const escape = (name: string): string => name.replaceAll("&", "#amp;").replaceAll(`"`, "#quot;")
+/**
+ * Whatever Mermaid could take for markup, Markdown, a number or the end of the label becomes its code. A name may hold any
+ * character here: it is checked only when the saga runs.
+ */
+const escape = (name: string): string =>
+  name.replace(/[^\p{L}\p{N} _-]|^[-\s]/gu, (character) => `#${character.codePointAt(0)};`)

@@ -111,6 +111,8 @@ export interface History {
   readonly entries: ReadonlyArray<Entry>
   /** The store's time. */
   readonly now: number
+  /** An entry is missing, or is none that this version knows: `entries` is empty. Only {@link OrphansRequest} answers so. */
+  readonly isUnreadable?: true | undefined
 }
 
 /** @internal */
@@ -166,6 +168,8 @@ export interface OrphansRequest {
   readonly leaseMillis: number
   /** 1 to 1000. */
   readonly limit: number
+  /** Keys of at most 1000 runs that are left alone. */
+  readonly except?: ReadonlyArray<string> | undefined
 }
 
 /** @internal */

@@ -383,5 +383,5 @@ export const readResults = (
   const payload = compiled.payload.restore(history.run.payload)
   if (Result.isFailure(payload)) return Result.fail("the payload")
   const state = fold(compiled.shape, initial(compiled.shape), history.entries.flatMap(({ events }) => events))
-  return Result.map(resultsOf(compiled, state, payload.success), (results) => ({ ...results }))
+  return Result.map(resultsOf(compiled, compiled.shape, state, payload.success), (results) => ({ ...results }))
 }

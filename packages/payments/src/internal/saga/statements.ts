@@ -13,6 +13,7 @@ const types: Types = {
   rows: "text",
   keys: "text",
   sagas: "text",
+  except: "text",
   key: "text",
   saga: "text",
   id: "text",
@@ -69,13 +70,13 @@ export const make = (name: string, dialect: Dialect) => {
     orphans: build(`UPDATE ${table} AS t SET ${taken} WHERE t.key ${dialect.name === "pg" ? "= ANY (ARRAY" : "IN "}(
   SELECT t.key FROM ${table} AS t WHERE ${unfinished} AND t.lease_until <= NOW AND t.saga IN (${
       values(dialect, "sagas")
-    })
+    }) AND t.key NOT IN (${values(dialect, "except")})
   ORDER BY t.lease_until LIMIT :limit${dialect.name === "pg" ? " FOR UPDATE SKIP LOCKED" : ""}
 )${dialect.name === "pg" ? ")" : ""} RETURNING ${columns.join(", ")}, updated_at AS now`),
     renew: build(renew(table, dialect)),
     release: build(`UPDATE ${table} AS t SET lease_until = 0 WHERE t.key = :key AND ${owned} RETURNING key`),
     cancel: build(`UPDATE ${table} AS t SET cancel_requested = 1
-WHERE t.key = :key AND t.state = 'Running' RETURNING ${columns.join(", ")}, NOW AS now`),
+WHERE t.key = :key AND t.state IN ('Running', 'Parked') RETURNING ${columns.join(", ")}, NOW AS now`),
     look: build(`${run} WHERE t.key = :key`),
     entries: build(
       `SELECT ${entryColumns.join(", ")} FROM ${entries} WHERE key IN (${values(dialect, "keys")}) ORDER BY key, seq`
