@@ -176,7 +176,10 @@ export const withActor: {
  * @since 0.1.0
  */
 export class AuditLog extends Context.Service<AuditLog, {
-  /** Adds an entry at the end, as a whole or not at all. Whether one that failed was written is not known. */
+  /**
+   * Adds an entry at the end, as a whole or not at all, card data in its detail scrubbed. Whether one that failed was
+   * written is not known.
+   */
   readonly append: (entry: Entry) => Effect.Effect<void, AuditLogError>
 }>()("effect-payments/AuditLog") {}
 
@@ -286,6 +289,22 @@ export class LogUnreadable extends Schema.TaggedError<LogUnreadable>()("LogUnrea
 }
 
 /**
+ * The log was to be verified from behind one checkpoint and to meet an older one, which lies in the part that is not read.
+ * Leave `after` out, or verify with the older one as `after`.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class CheckpointTooEarly extends Schema.TaggedError<CheckpointTooEarly>()("CheckpointTooEarly", {
+  checkpoint: Schema.Int,
+  after: Schema.Int
+}) {
+  override get message(): string {
+    return `the checkpoint at ${this.checkpoint} lies before ${this.after}, where the verification begins: it is not met`
+  }
+}
+
+/**
  * Why an entry was not written, or the log not read. What an entry is about has happened all the same, so the disposition
  * is `Unknown`.
  *
@@ -293,7 +312,7 @@ export class LogUnreadable extends Schema.TaggedError<LogUnreadable>()("LogUnrea
  * @since 0.1.0
  */
 export class AuditLogError extends Schema.TaggedError<AuditLogError>()("AuditLogError", {
-  reason: Schema.Union([LogUnavailable, LogUnreadable])
+  reason: Schema.Union([LogUnavailable, LogUnreadable, CheckpointTooEarly])
 }) {
   readonly disposition = "Unknown" as const
   override get message(): string {
@@ -369,7 +388,7 @@ export type Verdict =
 /**
  * Options of {@link verify}.
  *
- * - `checkpoint`: one that was taken earlier, which the log has to reach.
+ * - `checkpoint`: one that was taken earlier, which the log has to reach; not before `after`.
  * - `after`: one to begin behind, when older entries were archived or were verified before.
  *
  * @category models
@@ -587,10 +606,10 @@ const servicesOf = <E>(
 ): Context.Context<AuditLog | AuditChain> =>
   Context.make(AuditLog, {
     append: (entry) => {
-      const text = canonical.write(encode(entry), entryMax)
-      return text === undefined
+      const line = written(entry)
+      return line === undefined
         ? Effect.fail(unavailable("EntryTooLarge"))
-        : Effect.mapError(kept.append(text), (error) => unavailable(detailOf(error)))
+        : Effect.mapError(kept.append(line.text), (error) => unavailable(detailOf(error)))
     }
   }).pipe(Context.add(AuditChain, {
     page: ({ after = 0, limit }) =>
@@ -601,9 +620,27 @@ const servicesOf = <E>(
       Effect.mapError(kept.head, (error) => unreadable(detailOf(error))),
       ({ hash, seal, seq }) => new Checkpoint({ seq, hash, ...seal === undefined ? {} : { seal } })
     ),
-    verify: (options = {}) =>
-      Effect.mapError(chain.verify(kept, hash, sealer, options), (error) => unreadable(detailOf(error)))
+    verify: ({ after, checkpoint } = {}) =>
+      after !== undefined && checkpoint !== undefined && checkpoint.seq < after.seq
+        ? Effect.fail(
+          new AuditLogError({ reason: new CheckpointTooEarly({ checkpoint: checkpoint.seq, after: after.seq }) })
+        )
+        : Effect.mapError(
+          chain.verify(kept, hash, sealer, { after, checkpoint }),
+          (error) => unreadable(detailOf(error))
+        )
   }))
+
+/** An entry in the text of the log, and without what one that was made by hand may hold. Undefined: it is too large. */
+const written = (entry: Entry): { readonly text: string; readonly entry: Entry } | undefined => {
+  const text = canonical.write(encode(entry), entryMax)
+  // What `entryOf` made is scrubbed.
+  if (text === undefined || entry.detail === undefined || Redaction.scrub(text) === text) return textAnd(entry, text)
+  const clean = new Entry({ ...entry, detail: Redaction.scrubUnknown(entry.detail) as Schema.JsonObject })
+  return textAnd(clean, canonical.write(encode(clean), entryMax))
+}
+
+const textAnd = (entry: Entry, text: string | undefined) => text === undefined ? undefined : { entry, text }
 
 const decodeEntry = Schema.decodeUnknownResult(Schema.fromJsonString(Entry))
 const decodeText = Schema.decodeUnknownSync(Schema.fromJsonString(Entry))
@@ -623,7 +660,12 @@ const readAll = (links: ReadonlyArray<chain.Link>): Effect.Effect<ReadonlyArray<
  * @since 0.1.0
  */
 export const layerLog: Layer.Layer<AuditLog> = Layer.succeed(AuditLog, {
-  append: (entry) => Effect.annotateLogs(Effect.logInfo("audit"), { ...encode(entry) })
+  append: (entry) => {
+    const line = written(entry)
+    return line === undefined
+      ? Effect.fail(unavailable("EntryTooLarge"))
+      : Effect.annotateLogs(Effect.logInfo("audit"), { ...encode(line.entry) })
+  }
 })
 
 const encode = Schema.encodeSync(Entry)

@@ -50,7 +50,8 @@ import type { Migrator, SqlClient, SqlError } from "./internal/sql/client.ts"
  *
  * - `provider`, `endpoint`, `id`: together they say which event it is; each 1 to 255 printable ASCII characters. The same
  *   id at another endpoint is another event.
- * - `fingerprint`: what its content is known by. The same event with another one is refused.
+ * - `fingerprint`: what its content is known by. Once the event has been handled, the same one with another content is
+ *   refused; until then the content may change, as when a provider writes it anew.
  * - `window`: how long it is remembered that the event was handled; at least as long as the provider delivers it again.
  *
  * @category models
@@ -253,7 +254,7 @@ export const ArrivalMalformed = arrivals.ArrivalMalformed
 export const InFlight = arrivals.InFlight
 
 /**
- * The event came before with another content. Nothing was handled: one of the two is not what it says.
+ * The event was handled before with another content. Nothing was handled now: one of the two is not what it says.
  *
  * @category reasons
  * @since 0.1.0

@@ -135,6 +135,27 @@ export const auditContract = (
       )
     }))
 
+  it.effect("does not pass over a checkpoint that is older than where it is to begin", () =>
+    Effect.gen(function*() {
+      const chain = yield* AuditLog.AuditChain
+      yield* recordAll(2)
+      const older = yield* chain.checkpoint
+      yield* recordAll(2)
+      const after = yield* chain.checkpoint
+      yield* recordAll(1)
+      const error = yield* Effect.flip(chain.verify({ after, checkpoint: older }))
+      assert.deepInclude(error.reason, { _tag: "CheckpointTooEarly", checkpoint: 2, after: 4 })
+      assert.deepInclude(yield* chain.verify({ after: older, checkpoint: after }), {
+        _tag: "Intact",
+        first: 3,
+        last: 5
+      })
+      assert.deepInclude(yield* chain.verify({ after, checkpoint: after }), { _tag: "Intact", first: 5, last: 5 })
+      const { seal } = after
+      const moved = new AuditLog.Checkpoint({ seq: 4, hash: older.hash, ...seal === undefined ? {} : { seal } })
+      assert.deepInclude(yield* chain.verify({ after, checkpoint: moved }), { _tag: "Broken", seq: 4 })
+    }))
+
   it.effect("notices that it ends before what was read earlier", () =>
     Effect.gen(function*() {
       const chain = yield* AuditLog.AuditChain
@@ -173,6 +194,28 @@ export const auditContract = (
       assert.lengthOf(page, odd.length)
       assert.isFalse(Card.containsPan(JSON.stringify(page)))
       assert.deepInclude(yield* chain.verify(), { _tag: "Intact", last: odd.length })
+    }))
+
+  it.effect("keeps no card data of an entry that was made by hand", () =>
+    Effect.gen(function*() {
+      const log = yield* AuditLog.AuditLog
+      const chain = yield* AuditLog.AuditChain
+      const made = yield* AuditLog.entryOf(fact)
+      const detail = {
+        note: "paid with 4111 1111 1111 1111",
+        cvv: "123",
+        nested: { pan: 4111111111111111 },
+        cents: 500
+      }
+      yield* log.append(new AuditLog.Entry({ ...made, detail }))
+      const [kept] = yield* chain.page({ limit: 1 })
+      assert.deepStrictEqual(kept?.entry.detail, {
+        note: "paid with [PAN ****1111]",
+        cvv: "[CVV]",
+        nested: { pan: "[PAN ****1111]" },
+        cents: 500
+      })
+      assert.deepInclude(yield* chain.verify(), { _tag: "Intact", last: 1 })
     }))
 
   it.effect("refuses an entry that is too large, and goes on", () =>

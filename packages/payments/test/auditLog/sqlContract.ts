@@ -227,7 +227,7 @@ export const auditSqlContract = (name: string, options: {
           )
           yield* sql`DROP TABLE ${sql(`${table}_head`)}`
           const gone = yield* Effect.flip(recordAll(1))
-          assert.match(gone.reason.detail, /^[A-Z][A-Za-z]+$/)
+          assert.match(gone.reason.message, /\([A-Z][A-Za-z]+\)$/)
         }).pipe(Effect.provide(layerOf(client)))
       }))
 

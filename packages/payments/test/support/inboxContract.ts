@@ -102,17 +102,30 @@ export const inboxContract = <R, E>(
         assert.deepStrictEqual(attempts, [5])
       }))
 
-    it.effect("refuses the same event with another content, before and after it was handled", () =>
+    it.effect("handles an event whose content changed after its handler failed, and from then on refuses another", () =>
       Effect.gen(function*() {
         const inbox = yield* take
         const { attempts, run } = handler()
         const arrival = arrivalOf()
         const other = { ...arrival, fingerprint: "v1:b" }
         yield* Effect.exit(inbox(arrival, () => Effect.fail("no")))
-        assert.strictEqual(yield* refusal(inbox(other, run)), "EventConflict")
-        yield* inbox(arrival, run)
-        assert.strictEqual(yield* refusal(inbox(other, run)), "EventConflict")
+        assert.strictEqual((yield* inbox(other, run))._tag, "Handled")
+        assert.strictEqual(yield* refusal(inbox(arrival, run)), "EventConflict")
+        assert.deepStrictEqual(yield* inbox(other, run), { _tag: "Duplicate" })
         assert.deepStrictEqual(attempts, [2])
+      }))
+
+    it.effect("lets an event with another content wait while the first is being handled, then refuses it", () =>
+      Effect.gen(function*() {
+        const inbox = yield* take
+        const { attempts, run } = handler()
+        const arrival = arrivalOf()
+        const other = { ...arrival, fingerprint: "v1:b" }
+        const taken = yield* inbox(arrival, () => refusal(Effect.suspend(() => inbox(other, run))))
+        const refused = taken._tag === "Handled" ? taken.value : taken._tag
+        assert.isTrue(refused === "InFlight" || refused === "InsideTransaction", String(refused))
+        assert.strictEqual(yield* refusal(inbox(other, run)), "EventConflict")
+        assert.deepStrictEqual(attempts, [])
       }))
 
     it.effect("says how long a delivery has to wait for one that is being handled", () =>

@@ -44,7 +44,7 @@ export class InFlight extends Schema.TaggedError<InFlight>()("InFlight", { retry
 /** @internal */
 export class EventConflict extends Schema.TaggedError<EventConflict>()("EventConflict", {}) {
   override get message(): string {
-    return "an event with this id and another content came before: this one was not handled"
+    return "an event with this id and another content was handled before: this one was not"
   }
 }
 

@@ -74,8 +74,8 @@ const carryOut = <A, E, R>(
   const ttlMillis = Duration.toMillis(arrival.window)
   const handled = Effect.suspend(() => handler({ attempt }))
   const work = options.transactional
-    ? restore(bounded(inTransaction(dedup, owned, ttlMillis, handled), options))
-    : thenMark(dedup, owned, ttlMillis, restore(bounded(handled, options)))
+    ? restore(bounded(inTransaction(dedup, owned, arrival.fingerprint, ttlMillis, handled), options))
+    : thenMark(dedup, owned, arrival.fingerprint, ttlMillis, restore(bounded(handled, options)))
   return Effect.map(
     // Freed, so that the next delivery need not wait for the lease. What has been marked after all stays so.
     Effect.onExit(
@@ -102,8 +102,12 @@ const begin = Effect.fnUntraced(function*(
   }
   const request = yield* requestOf(arrival, options)
   // A claim whose reply was lost recognises itself by its owner.
-  return yield* decide(request, yield* Effect.mapError(askTwice("claim", dedup.claim(request)), toError))
+  return yield* decide(arrival, request, yield* Effect.mapError(askTwice("claim", dedup.claim(request)), toError))
 })
+
+// A content is held against an event only once it has been handled: until then a provider may write it anew, and the mark
+// keeps the one that was.
+const anyContent = "inbox"
 
 const isArrival = Schema.is(Arrival)
 
@@ -113,7 +117,7 @@ const requestOf = (arrival: Arrival, options: Options): Effect.Effect<ClaimReque
     const scope = Scope.make({ tenant: arrival.endpoint, operation: arrival.provider, version: 1 })
     return {
       ...recordId(scope, Key.make(arrival.id)),
-      fingerprint: arrival.fingerprint,
+      fingerprint: anyContent,
       owner: `${yield* Random.nextInt}.${yield* Random.nextInt}`,
       leaseMillis: options.handlerTimeoutMillis * 2,
       // An owner that died has marked nothing: its transaction is gone, or at least once is what was asked for.
@@ -124,16 +128,18 @@ const requestOf = (arrival: Arrival, options: Options): Effect.Effect<ClaimReque
 
 const toError = (reason: StoreUnavailable): InboxError => new InboxError({ reason })
 
-const decide = (request: ClaimRequest, { now, record }: ClaimReply): Effect.Effect<Record | undefined, InboxError> => {
+const decide = (
+  arrival: Arrival,
+  request: ClaimRequest,
+  { now, record }: ClaimReply
+): Effect.Effect<Record | undefined, InboxError> => {
   const decided = answer(record, request, now)
   switch (decided._tag) {
     case "Granted":
     case "Resolve":
       return Effect.succeed(record)
     case "Replay":
-      return Effect.succeed(undefined)
-    case "Conflict":
-      return fail(new EventConflict({}))
+      return record.result === arrival.fingerprint ? Effect.succeed(undefined) : fail(new EventConflict({}))
     case "InFlight":
       return fail(new InFlight({ retryAfter: Duration.millis(decided.retryAfterMillis) }))
     default:
@@ -151,13 +157,14 @@ const bounded = <A, E, R>(self: Effect.Effect<A, E, R>, { handlerTimeoutMillis }
 const inTransaction = <A, E, R>(
   { complete, transactions }: Dedup,
   owned: Ownership,
+  content: string,
   ttlMillis: number,
   handled: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | InboxError, R> => {
   if (transactions === undefined) return fail(new StoreUnavailable({ operation: "start", detail: "NoTransactions" }))
   const marked = Effect.tap(handled, () =>
     Effect.flatMap(
-      Effect.mapError(complete(owned, ttlMillis), toError),
+      Effect.mapError(complete(owned, content, ttlMillis), toError),
       (isMine) => isMine ? Effect.void : fail(new ClaimLost({}))
     ))
   return Effect.mapError(
@@ -170,11 +177,12 @@ const inTransaction = <A, E, R>(
 const thenMark = <A, E, R>(
   { complete }: Dedup,
   owned: Ownership,
+  content: string,
   ttlMillis: number,
   handled: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | InboxError, R> =>
   Effect.tap(handled, () =>
     Effect.flatMap(
-      Effect.mapError(askTwice("complete", complete(owned, ttlMillis)), toError),
+      Effect.mapError(askTwice("complete", complete(owned, content, ttlMillis)), toError),
       (isMine) => isMine ? Effect.void : fail(new ClaimLost({}))
     ))
