@@ -71,7 +71,8 @@ type NoGatewayCall<R> = GatewayCallMustBeInsideIdempotent extends R ? {
  * **Details**
  *
  * Adds `UnitOfWorkError` to the errors and `SqlClient` to the services, and provides `UnitOfWork`. Errors of the effect's
- * own statements stay as they are.
+ * own statements stay as they are. On Postgres a statement that fails spoils the transaction also when its failure is
+ * handled: then nothing is written, and the error is `NotCommitted`. What may fail goes into a unit of work of its own.
  *
  * **Example**
  *
@@ -132,12 +133,18 @@ export const atomic = <A, E, R>(
   })
 
 // An answer of the database says that nothing was written; no answer to a commit says nothing.
-const failed = (stage: "begin" | "commit", { reason: { _tag } }: SqlError.SqlError): UnitOfWorkError =>
-  new UnitOfWorkError({
-    reason: stage === "commit" && (_tag === "ConnectionError" || _tag === "UnknownError")
-      ? new CommitUnknown({ detail: _tag })
-      : new NotCommitted({ detail: _tag })
+const failed = (stage: "begin" | "commit", { reason }: SqlError.SqlError): UnitOfWorkError => {
+  const detail = stage === "commit" && isRolledBack(reason) ? "RolledBack" : reason._tag
+  return new UnitOfWorkError({
+    reason: stage === "commit" && (detail === "ConnectionError" || detail === "UnknownError")
+      ? new CommitUnknown({ detail })
+      : new NotCommitted({ detail })
   })
+}
+
+/** Postgres answers COMMIT with ROLLBACK where a statement has failed before, and its client has only words for it. */
+const isRolledBack = ({ _tag, message, operation }: SqlError.SqlError["reason"]): boolean =>
+  _tag === "UnknownError" && operation === "commit" && message === "PgClient: COMMIT rolled back an aborted transaction"
 
 const after =
   (sql: SqlClient.SqlClient): UnitOfWork["Service"]["afterCommit"] => <R>(effect: Effect.Effect<void, never, R>) =>

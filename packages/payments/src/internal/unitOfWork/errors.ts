@@ -7,7 +7,7 @@ import * as Schema from "effect/Schema"
 
 /**
  * Nothing of it was written: no connection, a lock held too long, a conflict that the database refused at the commit.
- * `detail` is the tag of the database's reason.
+ * `detail` is the tag of the database's reason, or `RolledBack` where a statement had failed before.
  *
  * @category reasons
  * @since 0.1.0
