@@ -57,9 +57,11 @@ import type { Claim as ClaimService, GatewayCallMustBeInsideIdempotent } from ".
 import type {
   BulkheadMustBeInsideIdempotent,
   CircuitBreakerMustBeInsideIdempotent,
+  HedgeMustBeInsideIdempotent,
   Marker,
   RateLimitMustBeInsideIdempotent,
   RetryMustBeInsideIdempotent,
+  ThrottleMustBeInsideIdempotent,
   TimeoutMustBeInsideIdempotent
 } from "./internal/stack/markers.ts"
 import { narrow } from "./internal/stack/narrow.ts"
@@ -543,6 +545,10 @@ type Open<R> = GatewayCallMustBeInsideIdempotent extends R
     ? { readonly "retry(...) is outside idempotent(...): pipe idempotent after it": never }
   : CircuitBreakerMustBeInsideIdempotent extends R
     ? { readonly "circuitBreaker(...) is outside idempotent(...): pipe idempotent after it": never }
+  : HedgeMustBeInsideIdempotent extends R
+    ? { readonly "hedge(...) is outside idempotent(...): pipe idempotent after it": never }
+  : ThrottleMustBeInsideIdempotent extends R
+    ? { readonly "throttle(...) is outside idempotent(...): pipe idempotent after it": never }
   : RateLimitMustBeInsideIdempotent extends R
     ? { readonly "rateLimit(...) is outside idempotent(...): pipe idempotent after it": never }
   : BulkheadMustBeInsideIdempotent extends R

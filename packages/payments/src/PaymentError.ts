@@ -71,7 +71,7 @@ const RetryAfter = Schema.optionalKey(Schema.DurationFromMillis)
  * @category models
  * @since 0.1.0
  */
-export const Origin = Schema.Literals(["gateway", "circuitBreaker", "rateLimit", "bulkhead", "deadline"])
+export const Origin = Schema.Literals(["gateway", "circuitBreaker", "throttle", "rateLimit", "bulkhead", "deadline"])
 
 /**
  * See {@link Origin}.
@@ -512,6 +512,7 @@ const publicOf = (reason: Reason): Pick<PayerMessage, "code" | "advice"> => {
 const unavailable: Record<Origin, string> = {
   gateway: "the gateway is unavailable",
   circuitBreaker: "the circuit is open",
+  throttle: "the gateway turns most calls away",
   rateLimit: "the rate limit is reached",
   bulkhead: "too many calls are waiting",
   deadline: "no time is left before the deadline"

@@ -1,13 +1,13 @@
 /**
  * What keeps a call to a gateway from failing, from hanging and from making an outage worse.
  *
- * Six stages, each a function from effect to effect that reads what is known about a failure and nothing else: `timeout`
- * and `deadline` end what hangs, `bulkhead` and `rateLimit` hold back what is too much, `retry` tries again what may be
- * tried again, `circuitBreaker` stops asking a gateway that is down. The order is part of the contract, and the compiler
- * checks it:
+ * Eight stages, each a function from effect to effect that reads what is known about a failure and nothing else: `timeout`
+ * and `deadline` end what hangs, `bulkhead`, `rateLimit` and `throttle` hold back what is too much, `hedge` asks twice what
+ * takes long, `retry` tries again what may be tried again, `circuitBreaker` stops asking a gateway that is down. The order
+ * is part of the contract, and the compiler checks it:
  *
  * ```text
- * call → timeout → bulkhead → rateLimit → retry → circuitBreaker → Idempotency.idempotent
+ * call → timeout → bulkhead → rateLimit → throttle → hedge → retry → circuitBreaker → Idempotency.idempotent
  * ```
  *
  * What this prevents: a retry outside of idempotency that charges twice, replays that use up a quota, a decline that
@@ -21,6 +21,7 @@
  * | stage | option | default | bounds |
  * |---|---|---|---|
  * | `timeout`, `deadline` | `duration` | none | 1 ms to a year |
+ * | `timeout` | `floor` | 1 ms | 1 ms to `duration` |
  * | `bulkhead` | `limit` | none | 1 to 1,000,000 |
  * | | `queue` | 0: who finds it full is refused at once | 0 to 1,000,000 |
  * | | `maxWait` | 1 second | 1 ms to a year |
@@ -29,6 +30,9 @@
  * | | `maxWait` (with `delay`) | 1 second | 1 ms to a year |
  * | | `onStoreError` | `allow` | |
  * | | `storeTimeout` | 1 second | 1 ms to a year |
+ * | `makeThrottle` | `k`, `window` | 2, 2 minutes | 1 to 100; 1 ms to a year |
+ * | `hedge` | `after` | none | 1 ms to a year |
+ * | | `attempts` | 2 in total | 2 to 5 |
  * | `retry` | `attempts` | 3 in total | 1 to 100 |
  * | | `base`, `factor`, `cap` | 500 ms, 2, 10 seconds | factor 1 to 100 |
  * | | `jitter` | `full` | |
@@ -41,7 +45,7 @@
  *
  * An option that is out of bounds is a mistake in the program: the stage dies with `InvalidOption`, and nothing is sent.
  *
- * Counted: `effect_payments_retries_total`, `effect_payments_rejected_total` by stage, `effect_payments_circuit_transitions_total` from and
+ * Counted: `effect_payments_retries_total`, `effect_payments_hedges_total`, `effect_payments_rejected_total` by stage, `effect_payments_circuit_transitions_total` from and
  * to, `effect_payments_store_errors_total` by operation.
  *
  * Time and chance come from `Clock` and `Random`, so that everything here is deterministic under a test clock.
@@ -82,19 +86,24 @@ import * as Layer from "effect/Layer"
 import type * as Schedule from "effect/Schedule"
 import * as circuits from "./internal/effect/circuitBreaker.ts"
 import * as limiters from "./internal/effect/rateLimiter.ts"
+import type { Redis } from "./internal/effect/redis.ts"
 import * as budgets from "./internal/resilience/budget.ts"
 import * as bulkheads from "./internal/resilience/bulkhead.ts"
 import * as breaker from "./internal/resilience/circuitBreaker.ts"
 import * as time from "./internal/resilience/deadline.ts"
+import * as hedges from "./internal/resilience/hedge.ts"
 import type * as order from "./internal/resilience/order.ts"
 import * as limiter from "./internal/resilience/rateLimit.ts"
 import * as retries from "./internal/resilience/retry.ts"
 import { InvalidOption, stage } from "./internal/resilience/stage.ts"
+import * as throttles from "./internal/resilience/throttle.ts"
 import type {
   BulkheadMustBeInsideIdempotent,
   CircuitBreakerMustBeInsideIdempotent,
+  HedgeMustBeInsideIdempotent,
   RateLimitMustBeInsideIdempotent,
   RetryMustBeInsideIdempotent,
+  ThrottleMustBeInsideIdempotent,
   TimeoutMustBeInsideIdempotent
 } from "./internal/stack/markers.ts"
 import type { HasDisposition, PaymentError } from "./PaymentError.ts"
@@ -198,7 +207,7 @@ export const timeLeftMillis: Effect.Effect<number> = Effect.withFiberSucceed((fi
 export const deadline: {
   (duration: Duration.Input): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | PaymentError, R>
   <A, E, R>(self: Effect.Effect<A, E, R>, duration: Duration.Input): Effect.Effect<A, E | PaymentError, R>
-} = stage(time.compileTimeout("deadline"), time.deadline)
+} = stage(time.compileDeadline, time.deadline)
 
 /**
  * Ends an attempt that takes too long. The innermost stage.
@@ -207,21 +216,27 @@ export const deadline: {
  *
  * The limit is the shorter of its own and what is left before the deadline. The attempt is interrupted and fails with
  * `GatewayTimeout`, which is `Unknown`: it may have happened. It is `repeatable` only if everything that has left under
- * the claim went to gateways that recognise its key. With no time left the attempt does not start
- * (`GatewayUnavailable` by `deadline`). The stage waits for the attempt's finalizers.
+ * the claim went to gateways that recognise its key. With less than `floor` left (1 ms by default) the attempt does not
+ * start (`GatewayUnavailable` by `deadline`): give the time in which the gateway answers at the least, so that nothing is
+ * sent whose answer nobody will see. The stage waits for the attempt's finalizers.
  *
  * @category stages
  * @since 0.1.0
  */
 export const timeout: {
-  (duration: Duration.Input): <A, E extends HasDisposition, R>(
+  (duration: Duration.Input, options?: { readonly floor?: Duration.Input | undefined }): <
+    A,
+    E extends HasDisposition,
+    R
+  >(
     self: Effect.Effect<A, E, R> & order.TimeoutOrder<R>
   ) => Effect.Effect<A, E | PaymentError, R | TimeoutMustBeInsideIdempotent>
   <A, E extends HasDisposition, R>(
     self: Effect.Effect<A, E, R> & order.TimeoutOrder<R>,
-    duration: Duration.Input
+    duration: Duration.Input,
+    options?: { readonly floor?: Duration.Input | undefined }
   ): Effect.Effect<A, E | PaymentError, R | TimeoutMustBeInsideIdempotent>
-} = stage(time.compileTimeout("timeout"), time.timeout)
+} = stage(time.compileTimeout, time.timeout)
 
 /**
  * Places for calls that run at the same time, and for calls that wait. Made once with {@link makeBulkhead} and shared by
@@ -349,8 +364,127 @@ export const rateLimit: {
 } = stage(limiter.compile, limiter.rateLimit)
 
 /**
- * Retries that several calls share, so that an outage is not made worse by those who wait for its end. Made once with
- * {@link makeRetryBudget}.
+ * What a gateway has taken and turned away lately. Made once for each gateway with {@link makeThrottle}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Throttle {
+  readonly "~effect-payments/Throttle": true
+  readonly name: string
+  readonly k: number
+  /** Requests within the window, those that were not sent included. */
+  readonly requests: number
+  /** Those that the gateway has answered. */
+  readonly accepts: number
+  /**
+   * How likely the next request is not sent: `max(0, (requests - k * accepts) / (requests + 1))`, without the requests
+   * that are out for less than a twelfth of the window.
+   */
+  readonly rejection: number
+}
+
+/**
+ * Makes a throttle, in the memory of this process. `k` (2) is how many requests are sent for each that is answered: 2 sends
+ * twice what the gateway can take, so that its recovery is seen soon. `window` (2 minutes) is how long requests count,
+ * longer than they take. Dies with `InvalidOption`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeThrottle = (options?: {
+  readonly name?: string | undefined
+  readonly k?: number | undefined
+  readonly window?: Duration.Input | undefined
+}): Effect.Effect<Throttle> =>
+  Effect.suspend(() => {
+    const made = throttles.make(options ?? {})
+    return made instanceof InvalidOption ? Effect.die(made) : Effect.succeed(made)
+  })
+
+/**
+ * Sends less to a gateway the more of it is not answered: adaptive throttling by the client, as in "Handling Overload" of
+ * Site Reliability Engineering. Stands outside `rateLimit`, whose tokens it does not use up, and inside `retry`, each try of
+ * which counts.
+ *
+ * **When to use**
+ *
+ * For a gateway that gets slow or turns requests away when it has too many. `circuitBreaker` is for one that is down: it
+ * sends nothing. Both may stand in one stack.
+ *
+ * **Details**
+ *
+ * A request counts when it ends, or when it is out for long; it is answered when it succeeds or is `Refused`. What a stage of ours refuses inside
+ * does not count. One that is not sent fails with `GatewayUnavailable` by `throttle`, which is `NotExecuted`.
+ *
+ * @category stages
+ * @since 0.1.0
+ */
+export const throttle: {
+  (throttle: Throttle): <A, E extends HasDisposition, R>(
+    self: Effect.Effect<A, E, R> & order.ThrottleOrder<R>
+  ) => Effect.Effect<A, E | PaymentError, R | ThrottleMustBeInsideIdempotent>
+  <A, E extends HasDisposition, R>(
+    self: Effect.Effect<A, E, R> & order.ThrottleOrder<R>,
+    throttle: Throttle
+  ): Effect.Effect<A, E | PaymentError, R | ThrottleMustBeInsideIdempotent>
+} = stage((throttle: throttles.Window) => throttle, throttles.throttle)
+
+/**
+ * Starts another attempt beside one that takes long, and takes the first answer. Stands inside `retry`, and outside what
+ * counts single requests.
+ *
+ * **When to use**
+ *
+ * For look-ups, and for calls whose few slow ones matter. Take for `after` the time within which most are answered, such as
+ * the 95th percentile: then one call in twenty is sent twice.
+ *
+ * **Details**
+ *
+ * While no answer has come, another attempt starts after each further `after`, up to `attempts` (2, at most 5) in all. A
+ * success, a `Refused` or a defect ends it; the others are interrupted and waited for. Of several failures one in doubt is
+ * told. An attempt that fails before is no reason to hedge: that is `retry`'s.
+ *
+ * Inside `readOnly` always. Inside `idempotent` only while everything that has left under the claim went to gateways that
+ * recognise its key, which take both for one; else the first attempt is waited for alone. Without one of them it does not
+ * compile.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Idempotency, PaymentError, Resilience } from "effect-payments"
+ *
+ * let asked = 0
+ * const rate: Effect.Effect<number, PaymentError.PaymentError> = Effect.suspend(() =>
+ *   ++asked === 1 ? Effect.never : Effect.succeed(1.08)
+ * )
+ * const hedged = rate.pipe(Resilience.hedge({ after: "5 millis" }), Idempotency.readOnly)
+ *
+ * await Effect.runPromise(hedged) // => 1.08
+ * asked // => 2
+ * ```
+ *
+ * @category stages
+ * @since 0.1.0
+ */
+export const hedge: {
+  (options: { readonly after: Duration.Input; readonly attempts?: number | undefined }): <
+    A,
+    E extends HasDisposition,
+    R
+  >(
+    self: Effect.Effect<A, E, R> & order.HedgeOrder<R>
+  ) => Effect.Effect<A, E, R | HedgeMustBeInsideIdempotent>
+  <A, E extends HasDisposition, R>(
+    self: Effect.Effect<A, E, R> & order.HedgeOrder<R>,
+    options: { readonly after: Duration.Input; readonly attempts?: number | undefined }
+  ): Effect.Effect<A, E, R | HedgeMustBeInsideIdempotent>
+} = stage(hedges.compile, hedges.hedge)
+
+/**
+ * Retries that several calls share, so that an outage is not made worse by those who wait for its end. Made once for each
+ * dependency with {@link makeRetryBudget}, or with {@link makeRetryBudgetRedis} for several processes.
  *
  * @category models
  * @since 0.1.0
@@ -359,7 +493,7 @@ export interface RetryBudget {
   readonly "~effect-payments/RetryBudget": true
   readonly size: number
   readonly refill: number
-  /** What is left now. */
+  /** What is left now; of one in Redis, what was left when this process last took a token. */
   readonly tokens: number
 }
 
@@ -367,6 +501,12 @@ export interface RetryBudget {
  * Makes a retry budget: a bucket of `tokens`, in the memory of this process. Each retry takes one, each call that comes
  * to an answer (a success or a refusal) puts `refill` back. While a gateway is down the callers together retry `tokens`
  * times and no more; while it fails now and then they retry at most `refill` times per call. Dies with `InvalidOption`.
+ *
+ * **Details**
+ *
+ * Give the same budget to all layers that retry the same dependency, one inside the other: an answer fills it once, so
+ * that together they send at most `1 + refill` times as much. Without, three layers of three attempts send 27 times as
+ * much while it is down.
  *
  * @category constructors
  * @since 0.1.0
@@ -378,6 +518,26 @@ export const makeRetryBudget = (
     const made = budgets.make(options ?? {})
     return made instanceof InvalidOption ? Effect.die(made) : Effect.succeed(made)
   })
+
+/**
+ * The same in Redis, shared by all processes that give the same `key`.
+ *
+ * **Details**
+ *
+ * A retry costs one round trip, anything else none: what answers put back goes with the next retry of this process. While
+ * Redis cannot be asked, or is silent for `storeTimeout` (1 second), nothing is retried, or everything with
+ * `onStoreError: "allow"`. A bucket that nobody asked for an hour is full. Dies with `InvalidOption`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeRetryBudgetRedis: (options: {
+  readonly key: string
+  readonly tokens?: number | undefined
+  readonly refill?: number | undefined
+  readonly onStoreError?: "allow" | "refuse" | undefined
+  readonly storeTimeout?: Duration.Input | undefined
+}) => Effect.Effect<RetryBudget, never, Redis.Redis> = budgets.makeRedis
 
 /**
  * Options of {@link retry}.
@@ -430,7 +590,7 @@ export const retry: {
   (options?: RetryOptions): <A, E extends HasDisposition, R>(
     self: Effect.Effect<A, E, R> & order.RetryOrder<R>
   ) => Effect.Effect<A, E, R | RetryMustBeInsideIdempotent>
-} = stage((options: RetryOptions | undefined) => retries.compile(options ?? {}), retries.retry)
+} = stage((options: RetryOptions | undefined) => retries.compile((options ?? {}) as retries.Options), retries.retry)
 
 /**
  * Options of {@link circuitBreaker}.

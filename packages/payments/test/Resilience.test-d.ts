@@ -19,6 +19,7 @@ interface Database {
   readonly _: "Database"
 }
 declare const call: Effect.Effect<string, OutOfStock, Database>
+declare const throttle: Resilience.Throttle
 declare const places: Resilience.Bulkhead
 declare const request: PaymentGateway.AuthorizeRequest
 declare const scope: Idempotency.Scope
@@ -71,6 +72,8 @@ describe("the stages", () => {
       Resilience.bulkhead(places),
       Resilience.rateLimit(limit),
       Effect.tap(() => Effect.void),
+      Resilience.throttle(throttle),
+      Resilience.hedge({ after: "1 second" }),
       Resilience.retry({ attempts: 3 }),
       Effect.withSpan("charge"),
       Resilience.deadline("1 minute"),

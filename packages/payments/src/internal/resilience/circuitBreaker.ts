@@ -13,7 +13,7 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
 import * as Scope from "effect/Scope"
-import { GatewayUnavailable, type HasDisposition, make as makeError, PaymentError } from "../../PaymentError.ts"
+import { GatewayUnavailable, type HasDisposition, make as makeError, type PaymentError } from "../../PaymentError.ts"
 import {
   type Admission,
   type CircuitBreakerError,
@@ -23,6 +23,7 @@ import {
 } from "../effect/circuitBreaker.ts"
 import { ask, type NoAnswer } from "../stack/ask.ts"
 import { floorMillis, leftMillis, noTimeLeft, silenceMillis } from "./deadline.ts"
+import { type Outcome, outcomeOf } from "./outcome.ts"
 import {
   durationExpected,
   InvalidOption,
@@ -151,8 +152,6 @@ const notAdmitted = <A, E, R>(
   }
 }
 
-type Outcome = "Success" | "Failure" | "Ignored"
-
 const record = <A, E extends HasDisposition>(
   exit: Exit.Exit<A, E>,
   fiber: Fiber.Fiber<unknown, unknown>,
@@ -161,7 +160,7 @@ const record = <A, E extends HasDisposition>(
   admission: Admission,
   scope: Scope.Closeable
 ): Effect.Effect<void> | undefined => {
-  const outcome = exit._tag === "Success" ? "Success" : classify(exit.cause, leftMillis(fiber) < floorMillis)
+  const outcome = outcomeOf(exit, fiber)
   const recorded = Effect.matchCauseEffect(
     ask(
       store.record({
@@ -190,21 +189,6 @@ const record = <A, E extends HasDisposition>(
 const release = (scope: Scope.Closeable, policy: Policy): Effect.Effect<void> => {
   const closing = Scope.closeUnsafe(scope, Exit.void)
   return closing === undefined ? Effect.void : Effect.ignoreCause(ask(closing, policy.storeMillis))
-}
-
-// What a failed call says about the gateway. `late`: the deadline of the caller has passed.
-const classify = (cause: Cause.Cause<HasDisposition>, late: boolean): Outcome => {
-  if (cause.reasons.some(Cause.isDieReason)) return "Failure"
-  const outcomes = new Set(cause.reasons.filter(Cause.isFailReason).map((x) => outcomeOf(x.error, late)))
-  return outcomes.has("Failure") ? "Failure" : outcomes.has("Success") ? "Success" : "Ignored"
-}
-
-const outcomeOf = (error: HasDisposition, late: boolean): Outcome => {
-  if (error.disposition === "Refused") return "Success"
-  if (!(error instanceof PaymentError)) return "Failure"
-  const { reason } = error
-  if ("by" in reason && reason.by !== "gateway") return "Ignored"
-  return reason._tag === "GatewayTimeout" && late ? "Ignored" : "Failure"
 }
 
 // Only a failure opens a circuit, and under a rate also the success that completes the minimum of calls.

@@ -54,7 +54,8 @@ const timedOut: Effect.Effect<never, PaymentError> = Effect.withFiber((fiber) =>
 const interruptAfter = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   limit: (fiber: Fiber.Fiber<unknown, unknown>) => number | InvalidOption,
-  context: (fiber: Fiber.Fiber<unknown, unknown>, millis: number) => Context.Context<never>
+  context: (fiber: Fiber.Fiber<unknown, unknown>, millis: number) => Context.Context<never>,
+  floor = floorMillis
 ): Effect.Effect<A, E | PaymentError, R> =>
   Effect.suspend(() => {
     let child: Fiber.Fiber<A, E> | undefined
@@ -62,7 +63,7 @@ const interruptAfter = <A, E, R>(
       Effect.withFiber((fiber) => {
         const millis = limit(fiber)
         if (millis instanceof InvalidOption) return Effect.die(millis)
-        if (millis < floorMillis) return noTimeLeft
+        if (millis < floor) return noTimeLeft
         child = Effect.runForkWith(context(fiber, millis) as Context.Context<R>)(self)
         return child.pollUnsafe() ?? endOrInterrupt(fiber, child, millis)
       }),
@@ -106,12 +107,29 @@ const withDefects = <A, E>(exit: Exit.Exit<A, E>): Effect.Effect<never, PaymentE
 const same = (fiber: Fiber.Fiber<unknown, unknown>) => fiber.context
 
 /** @internal */
-export const compileTimeout = (stage: string) => (duration: Duration.Input): number | InvalidOption =>
-  positiveMillis(duration) ?? new InvalidOption({ stage, option: "duration", expected: durationExpected })
+export const compileDeadline = (duration: Duration.Input): number | InvalidOption =>
+  positiveMillis(duration) ?? new InvalidOption({ stage: "deadline", option: "duration", expected: durationExpected })
 
 /** @internal */
-export const timeout = <A, E, R>(self: Effect.Effect<A, E, R>, millis: number) =>
-  interruptAfter(self, (fiber) => longerThanSettle(fiber, millis) ?? Math.min(millis, leftMillis(fiber)), same)
+export const compileTimeout = (
+  duration: Duration.Input,
+  options?: { readonly floor?: Duration.Input | undefined }
+): { readonly millis: number; readonly floor: number } | InvalidOption => {
+  const invalid = (option: string, expected: string) => new InvalidOption({ stage: "timeout", option, expected })
+  const millis = positiveMillis(duration)
+  const floor = positiveMillis(options?.floor ?? floorMillis)
+  if (millis === undefined) return invalid("duration", durationExpected)
+  return floor === undefined || floor > millis
+    ? invalid("floor", "a duration from 1 millisecond to that of the timeout")
+    : { millis, floor }
+}
+
+/** @internal */
+export const timeout = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  { floor, millis }: { readonly millis: number; readonly floor: number }
+) =>
+  interruptAfter(self, (fiber) => longerThanSettle(fiber, millis) ?? Math.min(millis, leftMillis(fiber)), same, floor)
 
 // What is believed to have never happened after `settle` could still be under way.
 const longerThanSettle = (fiber: Fiber.Fiber<unknown, unknown>, millis: number): InvalidOption | undefined => {

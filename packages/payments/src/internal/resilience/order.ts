@@ -4,12 +4,27 @@
  * @internal
  */
 import type {
-  BulkheadMustBeInsideIdempotent as Bulkhead,
-  CircuitBreakerMustBeInsideIdempotent as CircuitBreaker,
-  RateLimitMustBeInsideIdempotent as RateLimit,
-  RetryMustBeInsideIdempotent as Retry,
-  TimeoutMustBeInsideIdempotent as Timeout
+  BulkheadMustBeInsideIdempotent,
+  CircuitBreakerMustBeInsideIdempotent,
+  HedgeMustBeInsideIdempotent,
+  RateLimitMustBeInsideIdempotent,
+  RetryMustBeInsideIdempotent,
+  ThrottleMustBeInsideIdempotent,
+  TimeoutMustBeInsideIdempotent
 } from "../stack/markers.ts"
+
+interface Markers {
+  readonly circuitBreaker: CircuitBreakerMustBeInsideIdempotent
+  readonly retry: RetryMustBeInsideIdempotent
+  readonly hedge: HedgeMustBeInsideIdempotent
+  readonly throttle: ThrottleMustBeInsideIdempotent
+  readonly rateLimit: RateLimitMustBeInsideIdempotent
+  readonly bulkhead: BulkheadMustBeInsideIdempotent
+  readonly timeout: TimeoutMustBeInsideIdempotent
+}
+
+// From the outermost to the innermost.
+type Sequence = ["circuitBreaker", "retry", "hedge", "throttle", "rateLimit", "bulkhead", "timeout"]
 
 // What an effect lacks when it is refused: the compiler prints the name of the missing property.
 type Refused<Sentence extends string> = { readonly [K in Sentence]: never }
@@ -22,31 +37,31 @@ type Inside<Inner extends string, Outer extends string> = Refused<
   `${Inner} must be inside ${Outer}: pipe ${Inner} before ${Outer}`
 >
 
-/** @internal */
-export type TimeoutOrder<R> = Holds<R, CircuitBreaker> extends true ? Inside<"timeout", "circuitBreaker">
-  : Holds<R, Retry> extends true ? Inside<"timeout", "retry">
-  : Holds<R, RateLimit> extends true ? Inside<"timeout", "rateLimit">
-  : Holds<R, Bulkhead> extends true ? Inside<"timeout", "bulkhead">
-  : Holds<R, Timeout> extends true ? Twice<"timeout">
+// The outermost stage that is there already is the one that the sentence names.
+type Order<Name extends keyof Markers, R, Names = Sequence> = Names extends
+  readonly [infer First extends keyof Markers, ...infer Rest]
+  ? Holds<R, Markers[First]> extends true ? First extends Name ? Twice<Name> : Inside<Name, First>
+  : First extends Name ? unknown
+  : Order<Name, R, Rest>
   : unknown
 
 /** @internal */
-export type BulkheadOrder<R> = Holds<R, CircuitBreaker> extends true ? Inside<"bulkhead", "circuitBreaker">
-  : Holds<R, Retry> extends true ? Inside<"bulkhead", "retry">
-  : Holds<R, RateLimit> extends true ? Inside<"bulkhead", "rateLimit">
-  : Holds<R, Bulkhead> extends true ? Twice<"bulkhead">
-  : unknown
+export type TimeoutOrder<R> = Order<"timeout", R>
 
 /** @internal */
-export type RateLimitOrder<R> = Holds<R, CircuitBreaker> extends true ? Inside<"rateLimit", "circuitBreaker">
-  : Holds<R, Retry> extends true ? Inside<"rateLimit", "retry">
-  : Holds<R, RateLimit> extends true ? Twice<"rateLimit">
-  : unknown
+export type BulkheadOrder<R> = Order<"bulkhead", R>
 
 /** @internal */
-export type RetryOrder<R> = Holds<R, CircuitBreaker> extends true ? Inside<"retry", "circuitBreaker">
-  : Holds<R, Retry> extends true ? Twice<"retry">
-  : unknown
+export type RateLimitOrder<R> = Order<"rateLimit", R>
 
 /** @internal */
-export type CircuitBreakerOrder<R> = Holds<R, CircuitBreaker> extends true ? Twice<"circuitBreaker"> : unknown
+export type ThrottleOrder<R> = Order<"throttle", R>
+
+/** @internal */
+export type HedgeOrder<R> = Order<"hedge", R>
+
+/** @internal */
+export type RetryOrder<R> = Order<"retry", R>
+
+/** @internal */
+export type CircuitBreakerOrder<R> = Order<"circuitBreaker", R>

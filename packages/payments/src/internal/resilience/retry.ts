@@ -68,9 +68,17 @@ export const retry = <A, E extends HasDisposition, R>(
 ): Effect.Effect<A, E, R> => {
   const { budget } = policy
   const again = Effect.catchCause(self, (cause) => afterFailure(self, policy, cause))
-  return budget === undefined ? again : Effect.onExitPrimitive(again, (exit) => {
-    if (exit._tag === "Success" || isAnswer(exit.cause)) budgets.refill(budget)
+  return budget === undefined ? again : withBudget(again, budget)
+}
+
+const withBudget = <A, E extends HasDisposition, R>(self: Effect.Effect<A, E, R>, budget: budgets.Bucket) => {
+  const filling = Effect.onExitPrimitive(self, (exit) => {
+    if (exit._tag === "Success" || isAnswer(exit.cause)) budget.put()
     return undefined
+  })
+  return Effect.withFiber((fiber) => {
+    const around = fiber.getRef(budgets.Around)
+    return around.includes(budget) ? self : Effect.provideService(filling, budgets.Around, [...around, budget])
   })
 }
 
@@ -117,12 +125,14 @@ const pauseAfter = <E extends HasDisposition>(cause: Cause.Cause<E>, step: Step,
     if (error === undefined) return Effect.undefined
     const wanted = error.retryAfter === undefined ? 0 : Duration.toMillis(error.retryAfter)
     if (wanted > policy.capMillis) return Effect.undefined
-    return Effect.match(step(fiber.getRef(Clock.Clock).currentTimeMillisUnsafe(), error), {
-      onFailure: () => undefined,
-      onSuccess: ([, delay]) => {
+    return Effect.matchEffect(step(fiber.getRef(Clock.Clock).currentTimeMillisUnsafe(), error), {
+      onFailure: () => Effect.undefined,
+      onSuccess: ([, delay]): Effect.Effect<number | undefined> => {
         const pause = Math.max(wanted, Duration.toMillis(delay))
-        if (pause >= leftMillis(fiber)) return undefined
-        return policy.budget === undefined || budgets.take(policy.budget) ? pause : undefined
+        if (pause >= leftMillis(fiber)) return Effect.undefined
+        return policy.budget === undefined
+          ? Effect.succeed(pause)
+          : Effect.map(policy.budget.take, (taken) => taken ? pause : undefined)
       }
     })
   })

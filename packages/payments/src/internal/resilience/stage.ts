@@ -28,12 +28,16 @@ export class InvalidOption extends Schema.TaggedError<InvalidOption>()("InvalidO
 }
 
 /** @internal A combinator whose options are checked when it is built. */
-export const stage = <Options, Policy, Signature extends (...args: never) => unknown>(
-  compile: (options: Options) => Policy | InvalidOption,
+export const stage = <
+  Options extends ReadonlyArray<unknown>,
+  Policy,
+  Signature extends (...args: never) => unknown
+>(
+  compile: (...options: Options) => Policy | InvalidOption,
   apply: (self: AnyEffect, policy: Policy) => AnyEffect
 ): Signature =>
-  combinator((options: Options) => {
-    const policy = compile(options)
+  combinator((...options: Options) => {
+    const policy = compile(...options)
     return (self) => policy instanceof InvalidOption ? Effect.die(policy) : apply(self, policy)
   })
 

@@ -114,10 +114,11 @@ export class OperationClaim implements Claim {
     if (known === undefined) return
     known.underWay--
     if (isCertain === true && known.answer === undefined) known.isRefused = true
-    // An answer speaks for an earlier call in doubt only where the gateway took both for one.
-    if (isCertain === false || (isCertain === true && this.ageMillis() < known.deduplicatesMillis)) {
-      known.isCertain = isCertain
-    }
+    if (isCertain === undefined) return
+    // An answer speaks for another call in doubt, before or after it, only where the gateway took both for one.
+    const isOne = this.ageMillis() < known.deduplicatesMillis
+    const isAnswered = known.answer !== undefined || known.isRefused
+    if (isCertain ? isOne : !(isOne && isAnswered)) known.isCertain = isCertain
   }
 
   remember(phase: string, answer: unknown): void {

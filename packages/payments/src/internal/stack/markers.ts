@@ -22,6 +22,16 @@ export class RateLimitMustBeInsideIdempotent
 {}
 
 /** @internal */
+export class ThrottleMustBeInsideIdempotent
+  extends Context.Service<ThrottleMustBeInsideIdempotent, never>()("effect-payments/ThrottleMustBeInsideIdempotent")
+{}
+
+/** @internal */
+export class HedgeMustBeInsideIdempotent
+  extends Context.Service<HedgeMustBeInsideIdempotent, never>()("effect-payments/HedgeMustBeInsideIdempotent")
+{}
+
+/** @internal */
 export class RetryMustBeInsideIdempotent
   extends Context.Service<RetryMustBeInsideIdempotent, never>()("effect-payments/RetryMustBeInsideIdempotent")
 {}
@@ -38,5 +48,7 @@ export type Marker =
   | TimeoutMustBeInsideIdempotent
   | BulkheadMustBeInsideIdempotent
   | RateLimitMustBeInsideIdempotent
+  | ThrottleMustBeInsideIdempotent
+  | HedgeMustBeInsideIdempotent
   | RetryMustBeInsideIdempotent
   | CircuitBreakerMustBeInsideIdempotent
