@@ -25,6 +25,7 @@ import {
   TimestampTooOld
 } from "./errors.ts"
 import { hintOf } from "./hint.ts"
+import * as hmacs from "./hmac.ts"
 import { type Claimed, flawOfId, type Headers, parse } from "./parse.ts"
 import { Scheme } from "./scheme.ts"
 import { Scratch } from "./scratch.ts"
@@ -78,13 +79,12 @@ const validScheme = (scheme: Scheme): Effect.Effect<Scheme, SignatureError> => {
 export const make = Effect.fnUntraced(function*(
   options: Options
 ): Effect.fn.Return<Verifier, SignatureError, Mac.Mac> {
-  const mac = yield* Mac.Mac
   const scheme = yield* validScheme(options.scheme)
   const { bodyLimitBytes = scheme.bodyLimitBytes, secrets } = options
   if (!Number.isSafeInteger(bodyLimitBytes) || bodyLimitBytes < 1) {
     return yield* fail(scheme, new SchemeMalformed({ detail: "bodyLimitBytes is a whole number from 1" }))
   }
-  const keys = yield* keysOf(scheme, secrets)
+  const hmac = yield* hmacs.make(scheme.algorithm, yield* keysOf(scheme, secrets))
   const toleranceSeconds = options.tolerance === undefined
     ? scheme.toleranceSeconds
     : Duration.toSeconds(Duration.fromInputUnsafe(options.tolerance))
@@ -103,8 +103,8 @@ export const make = Effect.fnUntraced(function*(
         const stale = staleness(claimed.seconds, nowSeconds(fiber), toleranceSeconds)
         if (stale !== undefined) return fail(scheme, stale)
         const signatures = { encoding: scheme.signature.encoding, texts: claimed.signatures }
-        const data = signedBytes(scheme, claimed, body, scratch)
-        return match(mac, keys, data, signatures, (secretIndex) => {
+        const data = signedBytes(scheme, claimed, body, scratch, hmac.room)
+        return match(hmac, data, signatures, (secretIndex) => {
           if (data !== body) scratch.give(data)
           return secretIndex === undefined
             ? fail(scheme, mismatch(scheme, body))
@@ -117,18 +117,13 @@ export const make = Effect.fnUntraced(function*(
 const keysOf = (
   scheme: Scheme,
   secrets: ReadonlyArray<Redacted.Redacted<string>>
-): Effect.Effect<ReadonlyArray<Mac.Key>, SignatureError> =>
+): Effect.Effect<ReadonlyArray<Uint8Array>, SignatureError> =>
   secrets.length < 1 || secrets.length > secretsMax
     ? fail(scheme, new SecretMalformed({ detail: `there are ${secrets.length} instead of 1 to ${secretsMax}` }))
-    : Effect.forEach(secrets, (secret) => keyOf(scheme, secret))
-
-const keyOf = (scheme: Scheme, secret: Redacted.Redacted<string>): Effect.Effect<Mac.Key, SignatureError> => {
-  const key = toKey(scheme, Redacted.value(secret))
-  return Result.isFailure(key)
-    ? fail(scheme, key.failure)
-    // A key is refused only when it is empty.
-    : Effect.orDie(Mac.key(Mac[scheme.algorithm], key.success))
-}
+    : Effect.forEach(secrets, (secret) => {
+      const key = toKey(scheme, Redacted.value(secret))
+      return Result.isFailure(key) ? fail(scheme, key.failure) : Effect.succeed(key.success)
+    })
 
 // What JavaScript passes without a type: a framework has parsed it.
 const readBody = (body: unknown, limitBytes: number): Result.Result<never, Reason> | undefined =>
@@ -161,14 +156,18 @@ const staleness = (
 
 const encoder = new TextEncoder()
 
-/** Bytes, never text: a body need not be UTF-8. A body that is signed alone is not copied. */
+/**
+ * Bytes, never text: a body need not be UTF-8. Before them is room for as many bytes; without any, a body that is signed
+ * alone is not copied.
+ */
 const signedBytes = (
   { signed }: Scheme,
   { id, timestamp }: Pick<Claimed, "id" | "timestamp">,
   body: Uint8Array,
-  scratch: Scratch
+  scratch: Scratch,
+  room: number
 ): Uint8Array => {
-  if (signed.length === 1) return body
+  if (signed.length === 1 && room === 0) return body
   const texts = { id: id ?? "", timestamp: timestamp ?? "" }
   let before = ""
   let after = ""
@@ -181,31 +180,30 @@ const signedBytes = (
       else before += text
     }
   }
-  const bytes = scratch.take(before.length + body.length + after.length)
+  const start = room + before.length
+  const bytes = scratch.take(start + body.length + after.length)
   // Ids, timestamps and texts are ASCII.
-  encoder.encodeInto(before, bytes)
-  bytes.set(body, before.length)
-  if (after !== "") bytes.set(encoder.encode(after), before.length + body.length)
+  if (before !== "") encoder.encodeInto(before, bytes.subarray(room))
+  bytes.set(body, start)
+  if (after !== "") bytes.set(encoder.encode(after), start + body.length)
   return bytes
 }
 
 /** One HMAC for each secret until one fits; all signatures are compared with it, in constant time. */
 const match = <A, E>(
-  mac: Mac.Mac["Service"],
-  keys: ReadonlyArray<Mac.Key>,
+  hmac: hmacs.Hmac,
   data: Uint8Array,
   signatures: { readonly encoding: Encoding; readonly texts: ReadonlyArray<string> },
   then: (secretIndex: number | undefined) => Effect.Effect<A, E>,
   index = 0
 ): Effect.Effect<A, E> => {
-  const key = keys[index]
-  if (key === undefined) return then(undefined)
-  return Effect.flatMap(Effect.orDie(mac.sign(key, data)), (tag) => {
+  if (index === hmac.count) return then(undefined)
+  return Effect.flatMap(hmac.tag(index, data), (tag) => {
     // There is one spelling of a tag, so the texts are compared, as bytes of the same length.
     const expected = encoder.encode(encode(signatures.encoding, tag))
     let fits = false
     for (const text of signatures.texts) fits = Mac.timingSafeEqual(expected, encoder.encode(text)) || fits
-    return fits ? then(index) : match(mac, keys, data, signatures, then, index + 1)
+    return fits ? then(index) : match(hmac, data, signatures, then, index + 1)
   })
 }
 
@@ -230,10 +228,14 @@ export const sign = Effect.fnUntraced(function*(
   const id = options.id ?? ""
   const flaw = scheme.idHeader === undefined ? undefined : flawOfId(scheme, id)
   if (flaw !== undefined) return yield* fail(scheme, new IdMalformed({ detail: flaw }))
-  const data = signedBytes(scheme, { id, timestamp }, options.body, new Scratch())
+  const data = signedBytes(scheme, { id, timestamp }, options.body, new Scratch(), 0)
   const signatures = yield* Effect.forEach(
     yield* keysOf(scheme, options.secrets),
-    (key) => Effect.map(Effect.orDie(mac.sign(key, data)), (tag) => encode(scheme.signature.encoding, tag))
+    (bytes) =>
+      // A key is refused only when it is empty.
+      Effect.orDie(Effect.flatMap(Mac.key(Mac[scheme.algorithm], bytes), (key) => mac.sign(key, data))).pipe(
+        Effect.map((tag) => encode(scheme.signature.encoding, tag))
+      )
   )
   return {
     ...(scheme.idHeader === undefined ? {} : { [scheme.idHeader]: id }),
