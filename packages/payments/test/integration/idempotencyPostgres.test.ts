@@ -1,6 +1,6 @@
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, inject, it } from "@effect/vitest"
-import { Effect, Layer, Redacted, String } from "effect"
+import { Effect, Layer, Redacted, String, Tracer } from "effect"
 import { IdempotencyStore } from "effect-payments"
 import { SqlClient } from "effect/sql"
 import { ClockStore, layer as clockStore } from "../idempotency/clockStore.ts"
@@ -71,6 +71,61 @@ it.layer(clockStore.pipe(Layer.provide(clientOnSchema)), { excludeTestServices: 
       { arbitrary: { runs: 60 }, timeout: 120_000 }
     )
   }
+})
+
+describe("the Postgres store, by its statements", () => {
+  it.live(
+    "claims, completes and replays in one statement each, and many at once in one for all",
+    () =>
+      Effect.gen(function*() {
+        const texts: Array<string> = []
+        const tracer = Tracer.make({
+          span: (options) => {
+            const span = new Tracer.NativeSpan(options)
+            const attribute = span.attribute.bind(span)
+            span.attribute = (name, value) => {
+              if (name === "db.query.text") texts.push(`${value}`)
+              attribute(name, value)
+            }
+            return span
+          }
+        })
+        const client = yield* database
+        yield* Effect.gen(function*() {
+          const store = yield* Store
+          const succeeded = { _tag: "Succeeded", result: "{}", ttlMillis: 60_000 } as const
+          const count = <A, E>(self: Effect.Effect<A, E>) =>
+            Effect.suspend(() => {
+              texts.length = 0
+              return Effect.map(self, (value) => ({ value, statements: texts.length }))
+            })
+          const request = requestOf()
+          const claim = yield* count(store.claim(request))
+          const complete = yield* count(store.complete({ ...claim.value.record, completion: succeeded }))
+          const replay = yield* count(store.claim(rival(request)))
+          assert.deepStrictEqual([claim, complete, replay].map(({ statements }) => statements), [1, 1, 1])
+          assert.strictEqual(replay.value.record.state, "Succeeded")
+
+          // The same key twice goes in two statements: one cannot write a row twice.
+          const keys = Array.from({ length: 100 }, () => requestOf())
+          const calls = [...keys, ...keys.slice(0, 10).map((key) => rival(key))]
+          const together = yield* count(Effect.forEach(calls, store.claim, { concurrency: "unbounded" }))
+          assert.isBelow(together.statements, 14)
+          const records = together.value.slice(0, 100).map(({ record }) => record)
+          const ends = yield* count(
+            Effect.forEach(records, (record) => store.complete({ ...record, completion: succeeded }), {
+              concurrency: "unbounded"
+            })
+          )
+          assert.isTrue(ends.value.every(Boolean))
+          assert.isBelow(ends.statements, 14)
+        }).pipe(
+          Effect.provide(IdempotencyStore.layerStoreSql().pipe(Layer.provide(client()))),
+          Effect.provideService(Tracer.Tracer, tracer)
+        )
+      }),
+    60_000
+  )
 })
 
 describe("the Postgres store, from several clients at once", () => {
