@@ -5,6 +5,7 @@ import { Effect, Exit, Fiber, Layer, Logger, Metric, Schema, Scope } from "effec
 import { Saga, SagaLog } from "effect-payments"
 import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
+import { runId } from "../../src/internal/saga/record.ts"
 import { Refusal, sagas, Shop, ShopError, shopLayer } from "./checkout.ts"
 import { settled } from "./time.ts"
 
@@ -99,6 +100,39 @@ describe("a run of a newer definition", () => {
       assert.strictEqual(yield* stateOf("new-1"), "Running")
       yield* old.close
     }).pipe(Effect.scoped, Effect.provide(world)))
+
+  it.effect("is looked at once, also when there are more of them than it remembers", () =>
+    Effect.gen(function*() {
+      const log = yield* SagaLog.SagaLog
+      const ids = Array.from({ length: 1100 }, (_, i) => runId("versioned", `r${i}`))
+      for (const id of ids) {
+        const { run } = (yield* log.claim({
+          ...id,
+          owner: "gone",
+          leaseMillis: 1000,
+          opening: {
+            fingerprint: "v1:x",
+            definition: JSON.stringify(["payload|x", "z|pivot|x|x"]),
+            payload: `"p"`,
+            state: "Running",
+            events: [{ _tag: "Intended", step: "z" }]
+          }
+        })) ?? assert.fail()
+        yield* log.release({ ...id, owner: run.owner, epoch: run.epoch })
+      }
+      let asked = 0
+      const counting = Layer.succeed(SagaLog.SagaLog, {
+        ...log,
+        // The test ends where the process does not.
+        orphans: (request) => ++asked > 100 ? Effect.die("asks without an end") : log.orphans(request)
+      })
+      const recovered = Saga.recover([older]).pipe(
+        Effect.provide(Layer.fresh(sagas()).pipe(Layer.provide(counting)))
+      )
+      assert.strictEqual(yield* recovered, 0)
+      assert.isAtLeast(asked, 20)
+      assert.strictEqual(yield* stateOf("r1"), "Running")
+    }).pipe(Effect.provide(world)))
 
   it.effect("that nobody knows is parked by the name of what differs, once it has waited for an hour", () =>
     Effect.gen(function*() {

@@ -200,7 +200,7 @@ export class Engine {
           if (compiled !== undefined && (yield* this.adopt(compiled, history, sentAt, services))) adopted++
         }
         // Runs that are left alone keep nobody from what is behind them.
-        const isAgain = histories.length === left && this.foreign.size > except.length
+        const isAgain = histories.length === left && this.foreign.size > except.length && this.foreign.size < foreignMax
         left = isAgain ? limit - adopted : 0
       }
       return adopted
