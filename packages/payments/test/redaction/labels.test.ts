@@ -202,11 +202,12 @@ describe("a label in one piece and its value in another", () => {
 
   it.effect.prop(
     "belong together where a stream is cut",
-    [Offset, Schema.Literals(texts)],
-    ([offset, text]) =>
+    // Where a full buffer is cut, and where it ends.
+    [Offset, Schema.Literals(texts), Schema.Literals([63_460, 65_480])],
+    ([offset, text, place]) =>
       Effect.gen(function*() {
         const word = "lorem ipsum\n"
-        const before = word.repeat(Math.floor(63_460 / word.length)) + " ".repeat(offset)
+        const before = word.repeat(Math.floor(place / word.length)) + " ".repeat(offset)
         const pieces = yield* Stream.make(before, text, `\n${word.repeat(1000)}`).pipe(
           Redaction.scrubStream,
           Stream.runCollect
