@@ -39,12 +39,6 @@ class BadInput extends Schema.TaggedError<BadInput>()("BadInput", { what: Schema
   }
 }
 
-/** Exit code 2: the arguments were wrong, and the help was shown. */
-class BadUsage extends Schema.TaggedError<BadUsage>()("BadUsage", {}) {
-  override readonly [Runtime.errorExitCode] = 2
-  override readonly [Runtime.errorReported] = false
-}
-
 /** Exit code 70: neither agreement nor disagreement was established. */
 class NotReconciled extends Schema.TaggedError<NotReconciled>()("NotReconciled", { what: Schema.String }) {
   override readonly [Runtime.errorExitCode] = 70
@@ -52,17 +46,6 @@ class NotReconciled extends Schema.TaggedError<NotReconciled>()("NotReconciled",
     return this.what
   }
 }
-
-/**
- * Wrong arguments of this command end with 2 and not with 1, which means something else here.
- *
- * @internal
- */
-export const exitCodes = <E>(error: E): E | BadUsage =>
-  CliError.isCliError(error) && error._tag === "ShowHelp" && error.errors.length > 0 &&
-    error.commandPath[1] === "reconcile"
-    ? new BadUsage()
-    : error
 
 interface Options {
   readonly internal: string

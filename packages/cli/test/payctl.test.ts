@@ -29,11 +29,20 @@ describe("payctl", () => {
     assert.match(stdout, /decline +What a decline code means/)
   })
 
-  it("refuses what it does not know", () => {
-    for (const args of [["--nope"], ["nope"]]) {
+  it("ends with 2 on arguments that it does not know or misses, and says which", () => {
+    const wrong: ReadonlyArray<readonly [string, ReadonlyArray<string>]> = [
+      ["nope", ["--nope"]],
+      ["nope", ["nope"]],
+      ["processor", ["decline"]],
+      ["--chek", ["redact", "--chek"]],
+      ["--vectors", ["webhook", "verify"]],
+      ["--scheme", ["webhook", "sign"]],
+      ["--internal", ["reconcile"]]
+    ]
+    for (const [what, args] of wrong) {
       const { status, stderr } = payctl(...args)
-      assert.strictEqual(status, 1)
-      assert.include(stderr, "nope")
+      assert.strictEqual(status, 2, args.join(" "))
+      assert.include(stderr, what)
     }
   })
 
@@ -75,9 +84,9 @@ describe("payctl decline", () => {
     assert.include(stderr, "CardDeclined")
   })
 
-  it("an unknown processor ends with 1 and lists those that it knows", () => {
+  it("an unknown processor ends with 2 and lists those that it knows", () => {
     const { status, stderr } = payctl("decline", "nobody", "51")
-    assert.strictEqual(status, 1)
+    assert.strictEqual(status, 2)
     assert.include(stderr, "stripe:decline_code")
   })
 })

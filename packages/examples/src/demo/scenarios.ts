@@ -129,7 +129,7 @@ const timeout = {
 } satisfies Scenario<unknown>
 
 // Long enough for a busy machine to renew it, short enough to wait for.
-const lease = Duration.seconds(2)
+const lease = Duration.seconds(4)
 
 const killed = (place: Place) => ({
   name: "SIGKILL between charge and save",
