@@ -582,6 +582,43 @@ describe("options", () => {
   )
 })
 
+describe("a slot that is given back", () => {
+  test(
+    "is asked for anew by who comes when it is under way: another process may have charged",
+    Effect.gen(function*() {
+      const gateway = yield* TestGateway.TestGateway
+      const [first, second] = yield* Effect.all([makeProcess(), makeProcess()])
+      yield* gateway.plan([TestGateway.rateLimit()])
+      first.plan({ release: [{ delayReply: "1 second" }] })
+      const call = charge({ duplicates: "await" })
+      const limited = yield* begin(word(first.run(call)))
+      // The slot is free, and its last owner does not know yet.
+      const charged = yield* word(second.run(call))
+      const late = yield* begin(word(first.run(call)))
+      yield* advance("2 seconds")
+      assert.strictEqual(yield* Fiber.join(limited), "RateLimited")
+      assert.strictEqual(charged, "test_auth_1")
+      assert.strictEqual(yield* Fiber.join(late), charged)
+      assert.strictEqual(yield* gateway.charges, 1)
+      assert.deepStrictEqual(first.left(), { live: 0, held: 0 })
+    })
+  )
+
+  test(
+    "is shared by who waited before it was",
+    Effect.gen(function*() {
+      const gateway = yield* TestGateway.TestGateway
+      const process = yield* makeProcess()
+      yield* gateway.plan([TestGateway.delay("1 second", TestGateway.rateLimit())])
+      const call = charge({ duplicates: "await" })
+      const both = [yield* begin(word(process.run(call))), yield* begin(word(process.run(call)))]
+      yield* advance("2 seconds")
+      assert.deepStrictEqual(yield* Effect.forEach(both, Fiber.join), ["RateLimited", "RateLimited"])
+      assert.lengthOf(yield* gateway.calls, 1)
+    })
+  )
+})
+
 describe("the scope of the work", () => {
   const worded = { ...options, success: Schema.String }
 

@@ -7,7 +7,9 @@ export type Store = IdempotencyStore.IdempotencyStore["Service"]
 export type Operation = "claim" | "complete" | "release" | "renew" | "inspect" | "resolve" | "list" | "evict" | "sweep"
 
 /** What one call of an operation meets. `After`: the store has done it, and the caller is not told. */
-export type Fault = "lostRequest" | "lostReply" | "hang" | "hangAfter" | { readonly delay: Duration.Input }
+export type Fault = "lostRequest" | "lostReply" | "hang" | "hangAfter" | { readonly delay: Duration.Input } | {
+  readonly delayReply: Duration.Input
+}
 
 /**
  * The next faults of each operation, in order; after the end of a list all goes well. A function sees the number of the
@@ -74,7 +76,9 @@ export const make = (inner: Store, options: { readonly local?: boolean } = {}): 
       case "hangAfter":
         return Effect.andThen(self, Effect.never)
       default:
-        return Effect.delay(self, fault.delay)
+        return "delay" in fault
+          ? Effect.delay(self, fault.delay)
+          : Effect.tap(self, Effect.sleep(fault.delayReply))
     }
   }
 

@@ -193,12 +193,15 @@ export const vacate = (
 
 /** @internal */
 export const free = (shared: Shared, entry: Entry, call: Call): Effect.Effect<Written> =>
-  persist(
-    shared,
-    entry,
-    () => shared.store.release({ ...ownership(entry), ttlMillis: call.policy.ttlMillis }),
-    soon(shared)
-  )
+  Effect.suspend(() => {
+    entry.isFreeing = true
+    return persist(
+      shared,
+      entry,
+      () => shared.store.release({ ...ownership(entry), ttlMillis: call.policy.ttlMillis }),
+      soon(shared)
+    )
+  })
 
 const save = (shared: Shared, entry: Entry, completion: Completion, untilMillis: number): Effect.Effect<Written> =>
   persist(shared, entry, () => shared.store.complete({ ...ownership(entry), completion }), untilMillis)

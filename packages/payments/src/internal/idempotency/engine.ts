@@ -451,6 +451,7 @@ class EngineImpl implements Engine, Shared {
     if (entry.settled !== undefined) return this.reply(call, caller, { ...entry.settled, how: "replayed" })
     if (!call.policy.awaits) return this.refuse(call, caller, this.busy(entry))
     const until = waitUntil ?? this.leases.nowMillis() + call.policy.awaitMillis
+    if (entry.isFreeing) return this.startOver(entry, call, caller, fingerprint, until)
     const wait = Duration.millis(Math.max(0, until - this.leases.nowMillis()))
     const changed = entry.phase === "running" ? this.join(entry, call, wait) : Effect.map(
       Effect.timeoutOption(untilTrue(entry, () => entry.settled !== undefined || entry.phase === "running"), wait),
@@ -461,6 +462,20 @@ class EngineImpl implements Engine, Shared {
       hasChanged
         ? this.follow(entry, call, caller, fingerprint, until)
         : this.refuse(call, caller, this.busy(entry)))
+  }
+
+  // It came when the slot was being given back: another process may have taken it since.
+  private startOver(entry: Entry, call: Call, caller: AnyFiber, fingerprint: string, until: number): Answer {
+    return Effect.flatMap(
+      Effect.timeoutOption(
+        untilTrue(entry, () => entry.settled !== undefined),
+        Duration.millis(Math.max(0, until - this.leases.nowMillis()))
+      ),
+      (settled) =>
+        settled._tag === "Some"
+          ? this.begin(call, caller, fingerprint, until)
+          : this.refuse(call, caller, this.busy(entry))
+    )
   }
 
   private busy(entry: Entry): InFlight {

@@ -46,6 +46,8 @@ export class Entry {
   isCancelled = false
   /** One of the waiters wants the work to end also when all have left. */
   isDetached = false
+  /** Its slot is being freed: from now on another process may take it, and what it ends with is no answer to a new call. */
+  isFreeing = false
   /** Of the work, once it runs. */
   claim: EngineClaim | undefined = undefined
   fiber: Fiber.Fiber<unknown, unknown> | undefined = undefined
