@@ -14,7 +14,7 @@ import { fileURLToPath } from "node:url"
 import { layerDatabase, type Place } from "../../src/checkout/stores.ts"
 import { start as startSim } from "../../src/gateway-sim/start.ts"
 import type { Ledger } from "../../src/gateway-sim/Wire.ts"
-import { bundle } from "../support/bundle.ts"
+import { bundle } from "../../src/soak/bundle.ts"
 import { chanceOf, type Environment, folder, runKilled, schema } from "../support/kills.ts"
 import { Answer, type Order, Task } from "../support/phasesTask.ts"
 

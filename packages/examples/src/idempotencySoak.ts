@@ -1,0 +1,65 @@
+/**
+ * The long form of the kill tests: `npm run soak:idempotency -- --help`. The short one is among the integration tests.
+ */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import { Cause, Console, Effect, Exit } from "effect"
+import { randomInt } from "node:crypto"
+import { drive, type Report } from "./soak/drive.ts"
+import { type Flags, parse, usage } from "./soak/flags.ts"
+import { program } from "./soak/program.ts"
+import * as report from "./soak/report.ts"
+import type { StoreAt } from "./soak/wire.ts"
+
+const urls: Readonly<Record<StoreAt["kind"], string>> = {
+  sqlite: "",
+  postgres: process.env["TEST_POSTGRES_URL"] ?? "",
+  redis: process.env["TEST_REDIS_URL"] ?? ""
+}
+
+const tenth = (count: number) => Math.ceil(count / 10)
+
+const soak = Effect.fnUntraced(function*({ json, keys, kills, seed: given, stops, stores }: Flags) {
+  const seed = given ?? randomInt(2 ** 31)
+  const made = yield* program
+  const reports: Array<Report> = []
+  yield* Console.error(`seed ${seed}`)
+  for (const store of stores) {
+    const shared = { store, url: urls[store], program: made, seed, progress: (line: string) => console.error(line) }
+    reports.push(
+      yield* drive({ ...shared, kills, stops, keys, deduplicates: true }),
+      yield* drive({ ...shared, kills: tenth(kills), stops: 0, keys: tenth(keys), deduplicates: false }),
+      yield* drive({ ...shared, kills: 0, stops: tenth(stops), keys: tenth(keys), deduplicates: false })
+    )
+  }
+  const bad = reports.filter((made) => report.unexpected(made).length > 0)
+  yield* Console.log(
+    json ? JSON.stringify(reports, null, 2) : [
+      ...reports.map(report.details),
+      report.table(reports),
+      ...bad.map(report.faults),
+      `seed ${seed}: ${bad.length === 0 ? "as it has to be" : "violated"}`
+    ].join("\n\n")
+  )
+  return bad.length === 0
+}, Effect.scoped)
+
+const main = Effect.gen(function*() {
+  const flags = yield* Effect.fromResult(parse(process.argv.slice(2)))
+  if (flags.help) {
+    yield* Console.log(usage)
+    return 0
+  }
+  return (yield* soak(flags)) ? 0 : 1
+}).pipe(
+  Effect.catchTag("UsageError", ({ message }) => Effect.as(Console.error(`${message}\n\n${usage}`), 2))
+)
+
+NodeRuntime.runMain(main, {
+  disableErrorReporting: true,
+  teardown: (exit, onExit) => {
+    if (Exit.isSuccess(exit)) return onExit(exit.value as number)
+    if (Cause.hasInterruptsOnly(exit.cause)) return onExit(130)
+    console.error(Cause.pretty(exit.cause))
+    onExit(1)
+  }
+})

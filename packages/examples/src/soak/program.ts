@@ -1,0 +1,20 @@
+/** The process of the kill test as one file, in a folder that goes with the scope. */
+import { Effect } from "effect"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { bundle } from "./bundle.ts"
+import type { Program } from "./Worker.ts"
+
+const source = fileURLToPath(new URL("worker.main.ts", import.meta.url))
+
+export const program = Effect.gen(function*() {
+  const folder = yield* Effect.acquireRelease(
+    Effect.sync(() => mkdtempSync(join(tmpdir(), "idempotency-kills-"))),
+    (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
+  )
+  const path = yield* bundle(source, folder)
+  const made: Program = { path, env: { ...process.env, NODE_COMPILE_CACHE: folder } }
+  return made
+})

@@ -1,0 +1,68 @@
+/** What the processes of the kill test are told on standard input, and say on standard output: one line of JSON each. */
+import { Schema } from "effect"
+
+/** Where the records are. `place` is a file, a schema of Postgres or a prefix of Redis. */
+export const StoreAt = Schema.Struct({
+  kind: Schema.Literals(["sqlite", "postgres", "redis"]),
+  url: Schema.String,
+  place: Schema.String
+})
+export type StoreAt = typeof StoreAt.Type
+
+export const Job = Schema.Struct({
+  store: StoreAt,
+  gatewayUrl: Schema.String,
+  deduplicates: Schema.Boolean,
+  leaseMillis: Schema.Int,
+  settleMillis: Schema.Int,
+  attemptMillis: Schema.Int
+})
+export type Job = typeof Job.Type
+
+/**
+ * A point of a charge at which its process can be struck: it has claimed; its request is about to leave, and nothing is
+ * checked any more; the gateway has answered; the answer is on its way to the store; the store has it.
+ */
+export const Point = Schema.Literals(["claimed", "sending", "charged", "saving", "saved"])
+export type Point = typeof Point.Type
+
+export const Signal = Schema.Literals(["SIGKILL", "SIGSTOP"])
+export type Signal = typeof Signal.Type
+
+/** A call of one caller. `amountMinor` and `token` are its payload; `plan` is what the gateway does with its requests. */
+export const Call = Schema.Struct({
+  id: Schema.Int,
+  key: Schema.String,
+  amountMinor: Schema.Int,
+  token: Schema.String,
+  plan: Schema.String,
+  duplicates: Schema.Literals(["await", "reject"])
+})
+export type Call = typeof Call.Type
+
+/**
+ * What a caller was told. `Charged` and `Declined` are answers for good, as text in the form in which a record keeps it;
+ * `Open` asks to call again; `Broken` must never be said.
+ */
+export const Answer = Schema.TaggedUnion({
+  Charged: { text: Schema.String },
+  Declined: { text: Schema.String },
+  Conflict: {},
+  Parked: {},
+  Open: { reason: Schema.String, notExecuted: Schema.Boolean },
+  Broken: { detail: Schema.String }
+})
+export type Answer = typeof Answer.Type
+
+/** To a process: a call, or to send itself the signal when it passes the point the n-th time from now. */
+export const ToWorker = Schema.fromJsonString(Schema.TaggedUnion({
+  Call: { call: Call },
+  Arm: { point: Point, passes: Schema.Int, signal: Signal }
+}))
+
+/** From a process: that it takes calls, an answer, that it strikes itself now. */
+export const FromWorker = Schema.fromJsonString(Schema.TaggedUnion({
+  Up: {},
+  Answered: { id: Schema.Int, answer: Answer },
+  Struck: { point: Point, signal: Signal }
+}))
