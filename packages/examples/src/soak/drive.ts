@@ -24,9 +24,6 @@ export interface Options {
   /** At least so many; more while there are signals to send. */
   readonly keys: number
   readonly deduplicates: boolean
-  /** The points at which processes are struck, besides at any time. With these alone where `anyTime` is false. */
-  readonly points?: ReadonlyArray<Point>
-  readonly anyTime?: boolean
   readonly progress?: (line: string) => void
 }
 
@@ -189,17 +186,16 @@ const nextSignal = Effect.fnUntraced(function*(state: State) {
 })
 
 const strike = Effect.fnUntraced(function*(state: State, worker: Worker.Worker, signal: Signal) {
-  const { chance, options, pace: { leaseMillis } } = state
-  const [first = "claimed", ...more] = options.points ?? Point.literals
+  const { chance, pace: { leaseMillis } } = state
   let where: string = "any time"
-  if (options.anyTime !== false && chance(3) === 0) {
+  if (chance(3) === 0) {
     const answered = worker.answered() + 1 + chance(8)
     const until = (yield* Clock.currentTimeMillis) + 2 * leaseMillis
     while (worker.answered() < answered && (yield* Clock.currentTimeMillis) < until) yield* Effect.sleep("5 millis")
     yield* Effect.sleep(Duration.millis(chance(50)))
     worker.kill(signal)
   } else {
-    worker.arm(pick(chance, [first, ...more]), 1 + chance(4), signal)
+    worker.arm(pick(chance, Point.literals), 1 + chance(4), signal)
     const point = yield* Effect.timeoutOption(worker.struck, Duration.millis(2 * leaseMillis))
     if (point._tag === "Some") where = point.value
     else worker.kill(signal)

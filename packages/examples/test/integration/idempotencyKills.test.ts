@@ -52,22 +52,4 @@ describe("processes that are killed and frozen while they charge", () => {
       240_000
     )
   }
-
-  it.live(
-    "are seen to charge twice where the gateway does not de-duplicate and a frozen one sends on waking",
-    () =>
-      Effect.gen(function*() {
-        const report = yield* run({
-          kills: 0,
-          stops: 3,
-          keys: 10,
-          deduplicates: false,
-          points: ["sending"],
-          anyTime: false
-        })
-        assert.isAbove(report.double, 0, details(report))
-        assert.lengthOf(unexpected(report), 0, faults(report))
-      }),
-    240_000
-  )
 })
