@@ -403,8 +403,7 @@ describe("makeOutbox", () => {
           most = Math.max(most, ++running)
           yield* Effect.sleep(n % 3)
           heard.push(n)
-          running--
-        })
+        }).pipe(Effect.ensuring(Effect.sync(() => running--)))
       const relays = yield* Effect.forEach([1, 2, 3], () => fork(relayWith(store, deliver)))
       for (const n of numbers.slice(0, 30)) yield* publish(n)
       yield* publish(...numbers.slice(30))
