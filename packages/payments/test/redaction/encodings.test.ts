@@ -235,6 +235,24 @@ describe("any text", () => {
       typeof part === "string" ? part : encodings[part.encoding]?.(toPan(part.pan.brand, part.pan.body)) ?? ""
     ).join("")
 
+  it.each(Object.keys(encodings))(
+    "is scrubbed where a list of quoted digits or groups stands before or behind: %s",
+    (name) => {
+      const pan = toPan(0, "00000000000000")
+      const encoded = encodings[name]?.(pan) ?? ""
+      for (const list of ["a list of quoted digits", "a list of groups over lines"]) {
+        const other = encodings[list]?.(pan) ?? ""
+        for (
+          const text of [`${other}${encoded}`, `${encoded}${other}`, `${other}\n${encoded}`, `${encoded}\n${other}`]
+        ) {
+          const once = Redaction.scrub(text)
+          assert.isFalse(shows(once, pan), once)
+          assert.strictEqual(Redaction.scrub(once), once)
+        }
+      }
+    }
+  )
+
   it.effect.prop("is scrubbed once and for all", [pieces], ([parts]) =>
     Effect.sync(() => {
       const once = Redaction.scrub(toText(parts))

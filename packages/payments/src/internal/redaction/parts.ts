@@ -23,19 +23,17 @@ const elementsMayHold = /,\s{0,64}\\{0,8}["']?[0-9]/
 /** @internal */
 export const inElements: Rule = (text) => {
   if (!elementsMayHold.test(text)) return none
-  const spans: Array<Span> = []
-  for (const expression of [quoted, quotedDigits]) {
-    for (const { 0: whole, 1: quote = "", 2: body = "", index } of text.matchAll(expression)) {
-      const parts = body.match(/\d+/g) ?? []
-      const start = index + quote.length
-      if (areCard(parts)) spans.push({ start, end: index + whole.trimEnd().length - quote.length, mark: maskPan(body) })
-    }
-  }
+  const inQuotes = [quoted, quotedDigits].map((expression) =>
+    Array.from(text.matchAll(expression)).flatMap(({ 0: whole, 1: quote = "", 2: body = "", index }) => {
+      const span = { start: index + quote.length, end: index + whole.trimEnd().length - quote.length }
+      return areCard(body.match(/\d+/g) ?? []) ? [{ ...span, mark: maskPan(body) }] : []
+    })
+  )
   const lists = Array.from(text.matchAll(bare)).flatMap(({ 0: whole, 1: body = "", index }) => {
     const start = index + whole.indexOf(body)
     return areCard(body.match(/\d+/g) ?? []) ? [{ start, end: start + body.length, mark: maskPan(body) }] : []
   })
-  return merge([spans, lists])
+  return merge([...inQuotes, lists])
 }
 
 // --- numbered fields
