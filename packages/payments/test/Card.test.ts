@@ -173,7 +173,9 @@ describe("Card.findPans", () => {
         const found = [{ start: before.length, end: before.length + written.length, brand }]
         if (!isClock) assert.deepStrictEqual(Card.findPans(before + written + after), found)
       }
-      assert.deepStrictEqual(Card.findPans(`12 ${written}`).filter(({ start }) => start === 3), [])
+      // The first of them may be a number of its own.
+      const asOne = Card.findPans(`12 ${written}`).filter(({ end, start }) => end - start === written.length)
+      assert.deepStrictEqual(asOne, [])
       assert.deepStrictEqual(Card.findPans(`${written}/0800`), [])
     }))
 
