@@ -8,7 +8,7 @@ import { createHash } from "node:crypto"
 const issued: ReadonlyArray<
   readonly [brand: Card.Brand, prefix: string, length: number, groups: ReadonlyArray<number>]
 > = [
-  ["visa", "4", 16, [4, 4, 4, 4]],
+  ["visa", "41", 16, [4, 4, 4, 4]],
   ["visa", "4", 13, [4, 4, 4, 1]],
   ["visa", "4", 19, [4, 4, 4, 4, 3]],
   ["mastercard", "51", 16, [4, 4, 4, 4]],
@@ -27,7 +27,7 @@ const issued: ReadonlyArray<
   ["jcb", "3528", 16, [4, 4, 4, 4]],
   ["jcb", "3589", 16, [4, 4, 4, 4]],
   ["jcb", "2131", 15, [4, 6, 5]],
-  ["unionpay", "62", 16, [4, 4, 4, 4]],
+  ["unionpay", "620", 16, [4, 4, 4, 4]],
   ["unionpay", "62", 19, [4, 4, 4, 4, 3]],
   ["unionpay", "8100", 17, [4, 4, 4, 4, 1]],
   ["maestro", "5018", 12, [4, 4, 4]],
