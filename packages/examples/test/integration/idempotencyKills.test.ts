@@ -1,7 +1,7 @@
 /**
  * The short form of the kill tests: `npm run soak:idempotency` is the long one, over the same code.
  */
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, inject, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { randomInt } from "node:crypto"
 import { drive } from "../../src/soak/drive.ts"
@@ -28,7 +28,9 @@ const run = Effect.fnUntraced(function*(given: Partial<Parameters<typeof drive>[
 }, Effect.scoped)
 
 const stores = [
-  { store: "sqlite", url: "" }
+  { store: "sqlite", url: "" },
+  { store: "postgres", url: inject("postgres") },
+  { store: "redis", url: inject("redis") }
 ] as const
 
 describe("processes that are killed and frozen while they charge", () => {
