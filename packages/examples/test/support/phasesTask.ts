@@ -34,7 +34,14 @@ export const tables = Effect.gen(function*() {
 
 /** `point` is where a process may end: also in the middle of a transaction. */
 export const charge = (point: Effect.Effect<void>) =>
-  Phases.make("charge", { version: 1, payload: Order, error: PaymentError.PaymentError, lease: "1500 millis" }).pipe(
+  Phases.make("charge", {
+    version: 1,
+    payload: Order,
+    error: PaymentError.PaymentError,
+    lease: "1500 millis",
+    // An order may see more processes die than any would outside of a test.
+    attemptsMax: 1000
+  }).pipe(
     Phases.atomic("reserve", {
       success: Schema.String,
       run: ({ payload: { id } }) => Effect.as(Effect.andThen(insert("reservations", { order_id: id }), point), id)
