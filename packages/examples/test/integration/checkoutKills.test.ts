@@ -16,7 +16,8 @@ import type { Place } from "../../src/checkout/stores.ts"
 import { start as startSim } from "../../src/gateway-sim/start.ts"
 import type { Ledger } from "../../src/gateway-sim/Wire.ts"
 import { bundle } from "../../src/soak/bundle.ts"
-import { type Chance, chanceOf, type Environment, folder, runKilled, schema } from "../support/kills.ts"
+import { type Chance, chanceOf } from "../../src/soak/chance.ts"
+import { type Environment, folder, runKilled, schema } from "../support/kills.ts"
 import { Answer, Task } from "../support/killTask.ts"
 
 const kills = 50

@@ -15,7 +15,8 @@ import { layerDatabase, type Place } from "../../src/checkout/stores.ts"
 import { start as startSim } from "../../src/gateway-sim/start.ts"
 import type { Ledger } from "../../src/gateway-sim/Wire.ts"
 import { bundle } from "../../src/soak/bundle.ts"
-import { chanceOf, type Environment, folder, runKilled, schema } from "../support/kills.ts"
+import { chanceOf } from "../../src/soak/chance.ts"
+import { type Environment, folder, runKilled, schema } from "../support/kills.ts"
 import { Answer, type Order, Task } from "../support/phasesTask.ts"
 
 const kills = Number(process.env["PHASES_KILLS"] ?? 24)

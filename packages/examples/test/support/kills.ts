@@ -1,4 +1,4 @@
-/** What tests share in which processes are killed: chance from a seed, folders, schemas, and the processes. */
+/** What tests share in which processes are killed: folders, schemas, and the processes. */
 import { Effect } from "effect"
 import type { Redacted } from "effect"
 import { SqlClient } from "effect/sql"
@@ -8,19 +8,6 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
 import { layerPostgres } from "../../src/checkout/stores.ts"
-
-/** Whole numbers below a bound, from one seed (mulberry32). */
-export type Chance = (max: number) => number
-
-export const chanceOf = (seed: number): Chance => {
-  let state = seed
-  return (max) => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % max
-  }
-}
 
 export type Environment = Readonly<Record<string, string>>
 

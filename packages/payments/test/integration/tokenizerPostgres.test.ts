@@ -1,28 +1,11 @@
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
-import { PgClient } from "@effect/sql-pg"
-import { inject } from "@effect/vitest"
-import { Effect, Layer, Redacted } from "effect"
+import { Effect, Layer } from "effect"
 import { Tokenizer } from "effect-payments"
-import { SqlClient } from "effect/sql"
+import { client, makeSchema } from "../support/postgres.ts"
 import { audited, tokenizerContract, unauditedContract } from "../tokenizer/contract.ts"
 import { keys, tokenizerSqlContract } from "../tokenizer/sqlContract.ts"
 
-const client = (schema: string) =>
-  PgClient.layer({
-    url: Redacted.make(inject("postgres")),
-    maxConnections: 4,
-    startupParameters: { search_path: schema }
-  })
-
-let schemas = 0
-/** A schema of its own, gone with the scope. */
-const database = Effect.gen(function*() {
-  const schema = `vault_${process.pid}_${schemas++}`
-  const run = (text: string) =>
-    Effect.flatMap(SqlClient.SqlClient, (sql) => sql.unsafe(text)).pipe(Effect.provide(client("public")), Effect.orDie)
-  yield* Effect.acquireRelease(run(`CREATE SCHEMA ${schema}`), () => run(`DROP SCHEMA ${schema} CASCADE`))
-  return () => client(schema)
-})
+const database = Effect.map(makeSchema("vault"), (schema) => () => client(schema))
 
 const clientOnSchema = Layer.fresh(Layer.unwrap(Effect.map(database, (client) => client())))
 

@@ -1,11 +1,11 @@
 import { NodeRedis } from "@effect/platform-node"
-import { PgClient } from "@effect/sql-pg"
 import { assert, describe, inject, it } from "@effect/vitest"
-import { Duration, Effect, Layer, Redacted } from "effect"
+import { Duration, Effect, Layer } from "effect"
 import { Velocity } from "effect-payments"
 import { Redis } from "effect/persistence"
 import { SqlClient } from "effect/sql"
 import { make } from "../../src/internal/velocity/redis.ts"
+import { client, makeSchema } from "../support/postgres.ts"
 import * as clockStore from "../velocity/clockStore.ts"
 import { velocityContract } from "../velocity/contract.ts"
 
@@ -13,22 +13,7 @@ const counter = { series: "user_hourly", key: "u_42", window: "1 hour" } as cons
 
 // --- Postgres
 
-const client = (schema: string) =>
-  PgClient.layer({
-    url: Redacted.make(inject("postgres")),
-    maxConnections: 4,
-    startupParameters: { search_path: schema }
-  })
-
-let schemas = 0
-/** A schema of its own, gone with the scope. */
-const schema = Effect.gen(function*() {
-  const name = `velocity_${process.pid}_${schemas++}`
-  const run = (text: string) =>
-    Effect.flatMap(SqlClient.SqlClient, (sql) => sql.unsafe(text)).pipe(Effect.provide(client("public")), Effect.orDie)
-  yield* Effect.acquireRelease(run(`CREATE SCHEMA ${name}`), () => run(`DROP SCHEMA ${name} CASCADE`))
-  return name
-})
+const schema = makeSchema("velocity")
 const clientOnSchema = Layer.unwrap(Effect.map(schema, client))
 
 velocityContract("postgres", clockStore.layer.pipe(Layer.provideMerge(clientOnSchema)), {
