@@ -79,6 +79,10 @@ export type Doubt = steps.Doubt
 /** @category models @since 0.1.0 */
 export type Verify<Ctx, A, E, R> = steps.Verify<Ctx, A, E, R>
 /** @category models @since 0.1.0 */
+export type Signal<Name extends string, A> = steps.Signal<Name, A>
+/** @category models @since 0.1.0 */
+export type Arrival<A> = steps.Arrival<A>
+/** @category models @since 0.1.0 */
 export type Cause<E> = execution.Cause<E>
 /** @category models @since 0.1.0 */
 export type Undo = execution.Undo
@@ -216,6 +220,124 @@ export const retriable = <const Name extends string, Ctx, A, E, R, RV = never>(
   self: Saga<Ctx, E0, R0, P> & steps.Fresh<Name, Ctx> & steps.AfterPivot<P> & steps.NoFinalError<E>
 ): Saga<steps.Extend<Ctx, Name, A>, E0, R0 | Exclude<R | RV, steps.Provided>, P> =>
   steps.add(self, "retriable", name, options)
+
+/**
+ * A message from outside that sagas wait for: what senders and {@link awaitSignal} agree on.
+ *
+ * @category signals
+ * @since 0.1.0
+ */
+export const makeSignal = <const Name extends string, A>(
+  name: Name,
+  schema: Schema.Codec<A, unknown>
+): Signal<Name, A> => ({ name, schema })
+
+/**
+ * Adds a step that waits for a message: the outcome of a 3-D Secure challenge, the arrival of a webhook.
+ *
+ * **Details**
+ *
+ * The message is the step's result. One that comes before the run stands at the step, or before there is a run, is kept
+ * until then; of several the first counts. With `deadline` (1 ms to a year, from when the run came to the step) the result
+ * is an {@link Arrival}, on which later steps branch; with `onDeadline` too, the saga fails with that error instead and is
+ * undone, which is for before the pivot alone. What has come in time counts also when it is found late.
+ *
+ * A run that waits is held by a process like any other, without a fiber at work, and goes on in another one after a crash;
+ * it can be cancelled and paused meanwhile. Processes see within a second what another one was sent.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import { NodeCrypto } from "@effect/platform-node"
+ * import { Effect, Layer, Schema } from "effect"
+ * import { PaymentError, Saga, SagaLog } from "effect-payments"
+ *
+ * const challenge = Saga.makeSignal("challenge", Schema.Literals(["authenticated", "failed"]))
+ *
+ * const order = Saga.make("order", { payload: Schema.String }).pipe(
+ *   Saga.awaitSignal(challenge, { deadline: "15 minutes" }),
+ *   Saga.pivot("ship", {
+ *     success: Schema.String,
+ *     error: PaymentError.PaymentError,
+ *     run: (ctx) => Effect.succeed(ctx.challenge._tag === "Arrived" ? ctx.challenge.value : "late"),
+ *     verify: "rerun"
+ *   })
+ * )
+ *
+ * const layer = Saga.layer().pipe(Layer.provide([SagaLog.layerStoreMemory(), NodeCrypto.layer]))
+ * const program = Effect.gen(function*() {
+ *   yield* Saga.signal(order, challenge, { id: "o-1", event: "evt_1", value: "authenticated" })
+ *   return yield* Saga.execute(order, "shoes", { id: "o-1" }).pipe(Saga.assertSucceeded)
+ * })
+ * const results = await Effect.runPromise(Effect.provide(program, layer))
+ *
+ * results.ship // => "authenticated"
+ * ```
+ *
+ * @category signals
+ * @since 0.1.0
+ */
+export const awaitSignal: {
+  <const Name extends string, A>(signal: Signal<Name, A>): <Ctx, E0, R0, P extends steps.Phase>(
+    self: Saga<Ctx, E0, R0, P> & steps.Fresh<Name, Ctx>
+  ) => Saga<steps.Extend<Ctx, Name, A>, E0, R0, P>
+  <const Name extends string, A, Ctx, E extends HasDisposition>(
+    signal: Signal<Name, A>,
+    options: {
+      readonly deadline: Duration.Input
+      readonly error: Schema.Codec<E, unknown>
+      readonly onDeadline: (ctx: Ctx) => E
+    }
+  ): <E0, R0, P extends steps.Phase>(
+    self: Saga<Ctx, E0, R0, P> & steps.Fresh<Name, Ctx> & steps.FailsBeforePivot<P>
+  ) => Saga<steps.Extend<Ctx, Name, A>, E0 | E, R0, P>
+  <const Name extends string, A>(
+    signal: Signal<Name, A>,
+    options: { readonly deadline: Duration.Input; readonly onDeadline?: never }
+  ): <Ctx, E0, R0, P extends steps.Phase>(
+    self: Saga<Ctx, E0, R0, P> & steps.Fresh<Name, Ctx>
+  ) => Saga<steps.Extend<Ctx, Name, Arrival<A>>, E0, R0, P>
+} = (
+  signal: Signal<string, unknown>,
+  options?: {
+    readonly deadline: Duration.Input
+    readonly error?: Schema.Codec<unknown, unknown>
+    readonly onDeadline?: (ctx: never) => unknown
+  }
+) =>
+(self: unknown) => steps.addSignal(self, signal, options)
+
+/**
+ * Sends a message to a run, now or before it stands at the step that waits for it. Answers whether it is new.
+ *
+ * **Details**
+ *
+ * `event` names the message (1 to 255 printable ASCII characters): the id of a webhook's event. One that is sent again
+ * under the same name is known, and nothing changes. A run keeps 1000 messages at the most (`SignalsFull`).
+ * Messages of runs that never come are dropped after the `retention` of {@link layer}. Anyone who calls this moves the
+ * run: check who has sent the message first.
+ *
+ * @category signals
+ * @since 0.1.0
+ */
+export const signal = <Ctx, E, R, P extends steps.Phase, const Name extends string & keyof Ctx, A>(
+  saga: Saga<Ctx, E, R, P>,
+  signal: Signal<Name, A>,
+  options: { readonly id: string; readonly event: string; readonly value: NoInfer<A> }
+): Effect.Effect<boolean, SagaError, Sagas> =>
+  run((sagas) => sagas.signal(saga as unknown as Untyped, signal.name, options.id, options.event, options.value))
+
+/**
+ * Adds a step that waits, 1 ms to a year from when the run came to it, also over crashes and deploys.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export const sleep =
+  <const Name extends string>(name: Name, duration: Duration.Input) =>
+  <Ctx, E0, R0, P extends steps.Phase>(
+    self: Saga<Ctx, E0, R0, P> & steps.Fresh<Name, Ctx>
+  ): Saga<steps.Extend<Ctx, Name, void>, E0, R0, P> => steps.addSleep(self, name, duration)
 
 /**
  * Parks the saga under this reason when the step is refused, instead of failing: for retriable steps, which may not.
@@ -789,6 +911,10 @@ export const Redefined = errors.Redefined
 export const HistoryFull = errors.HistoryFull
 /** @category reasons @since 0.1.0 */
 export const TooManyRuns = errors.TooManyRuns
+/** @category reasons @since 0.1.0 */
+export const SignalInvalid = errors.SignalInvalid
+/** @category reasons @since 0.1.0 */
+export const SignalsFull = errors.SignalsFull
 
 /**
  * Why there is no end to tell of.
@@ -804,7 +930,8 @@ export const TooManyRuns = errors.TooManyRuns
  * | `PayloadInvalid`, `SagaInvalid` | nothing was begun |
  * | `HistoryUnreadable` | the run has ended, but what it holds does not fit the schemas any more |
  * | `Redefined` | the run was begun under another definition, and is left to a process that knows that one |
- * | `HistoryFull`, `TooManyRuns` | a bound is reached |
+ * | `HistoryFull`, `TooManyRuns`, `SignalsFull` | a bound is reached |
+ * | `SignalInvalid` | the message was not kept |
  *
  * @category errors
  * @since 0.1.0

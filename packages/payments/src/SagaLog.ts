@@ -68,6 +68,16 @@ export type OrphansRequest = record.OrphansRequest
 /** @category requests @since 0.1.0 */
 export type ListRequest = record.ListRequest
 /** @category requests @since 0.1.0 */
+export type PauseRequest = record.PauseRequest
+/** @category requests @since 0.1.0 */
+export type SignalRequest = record.SignalRequest
+/** @category requests @since 0.1.0 */
+export type SignalReply = record.SignalReply
+/** @category requests @since 0.1.0 */
+export type InboxRequest = record.InboxRequest
+/** @category requests @since 0.1.0 */
+export type Inbox = record.Inbox
+/** @category requests @since 0.1.0 */
 export type SweepRequest = record.SweepRequest
 
 /**
@@ -91,6 +101,12 @@ export class SagaLog extends Context.Service<SagaLog, {
   readonly release: (request: Ownership) => Effect.Effect<boolean, LogUnavailable>
   /** Asks the owner, now or later, to undo the run. What does not run forward any more is left alone. */
   readonly cancel: (id: RunId) => Effect.Effect<Run | undefined, LogUnavailable>
+  /** Asks the owner, now or later, to park the run. What is not under way is left alone; what ends or parks forgets it. */
+  readonly pause: (request: PauseRequest) => Effect.Effect<Run | undefined, LogUnavailable>
+  /** Keeps a message for a step that waits or will, also of a run that is not there yet. */
+  readonly signal: (request: SignalRequest) => Effect.Effect<SignalReply, LogUnavailable>
+  /** What has come for many steps that wait, in order. Changes nothing. */
+  readonly inbox: (requests: ReadonlyArray<InboxRequest>) => Effect.Effect<ReadonlyArray<Inbox>, LogUnavailable>
   /** Takes over unfinished runs of these sagas that nobody holds, the longest abandoned first. */
   readonly orphans: (request: OrphansRequest) => Effect.Effect<ReadonlyArray<History>, LogUnavailable>
   readonly read: (id: RunId) => Effect.Effect<History | undefined, LogUnavailable>

@@ -697,12 +697,15 @@ describe("a log", () => {
           ? Effect.fail(new SagaLog.LogUnavailable({ operation: "append", detail: "down" }))
           : self
       )
-    const { cancel, list, orphans, read, sweep } = log
+    const { cancel, inbox, list, orphans, pause, read, signal, sweep } = log
     const service: SagaLog.SagaLog["Service"] = {
       cancel,
+      inbox,
       list,
       orphans,
+      pause,
       read,
+      signal,
       sweep,
       claim: (request) => or(log.claim(request)),
       append: (request) => or(log.append(request)),

@@ -70,8 +70,8 @@ const more = (run: SagaLog.Run, events: ReadonlyArray<SagaLog.Event>, state: Sag
   state,
   events
 })
-const appended = { appended: true, cancelRequested: false }
-const fenced = { appended: false, cancelRequested: false }
+const appended = { appended: true, cancelRequested: false, pauseRequested: undefined }
+const fenced = { appended: false, cancelRequested: false, pauseRequested: undefined }
 
 export const logContract = <R>(
   name: string,
@@ -97,6 +97,8 @@ export const logContract = <R>(
           leaseUntil: now + lease,
           length: 1,
           cancelRequested: false,
+          pauseRequested: undefined,
+          step: "reserve",
           createdAt: now,
           updatedAt: now
         })
@@ -325,7 +327,8 @@ export const logContract = <R>(
         assert.deepInclude(asked, { cancelRequested: true, state: "Running", length: 1 })
         assert.deepStrictEqual(yield* log.append(more(mine, [done("reserve")])), {
           appended: true,
-          cancelRequested: true
+          cancelRequested: true,
+          pauseRequested: undefined
         })
         yield* advance("31 seconds")
         assert.isTrue((yield* claim(log, rival(request))).run.cancelRequested)
@@ -347,6 +350,95 @@ export const logContract = <R>(
         assert.deepInclude(yield* log.cancel(request), { cancelRequested: true, state: "Parked" })
         const taken = yield* log.claim({ ...rival(request), opening: undefined, reopen: true })
         assert.deepInclude(taken?.run, { cancelRequested: true, state: "Parked" })
+      }))
+
+    // --- pause, signals
+
+    it.effect("tells the owner who wants it parked, until it is", () =>
+      Effect.gen(function*() {
+        const { log, mine, request } = yield* begun()
+        const asked = yield* log.pause({ ...mine, note: "ann: looks odd" })
+        assert.deepInclude(asked, { pauseRequested: "ann: looks odd", state: "Running", length: 1 })
+        assert.deepStrictEqual(yield* log.append(more(mine, [done("reserve")])), {
+          ...appended,
+          pauseRequested: "ann: looks odd"
+        })
+        const parked = more({ ...mine, length: 2 }, [{ _tag: "Parked", reason: "paused" }], "Parked")
+        assert.deepStrictEqual(yield* log.append(parked), appended)
+        assert.deepInclude((yield* log.read(request))?.run, { pauseRequested: undefined, state: "Parked" })
+        assert.deepInclude(yield* log.pause({ ...mine, note: "again" }), { pauseRequested: undefined, state: "Parked" })
+        assert.isUndefined(yield* log.pause({ ...requestOf(), note: "none" }))
+      }))
+
+    it.effect("keeps messages in the order in which they came, each once, before and after the run is there", () =>
+      Effect.gen(function*() {
+        const log = yield* SagaLog.SagaLog
+        const request = requestOf()
+        const send = (step: string, event: string, value: string) => log.signal({ ...request, step, event, value })
+        const look = (steps: ReadonlyArray<string>) => log.inbox(steps.map((step) => ({ ...request, step })))
+        const nothing = { value: undefined, cancelRequested: false, pauseRequested: undefined }
+        assert.deepStrictEqual(yield* look(["a"]), [nothing])
+        assert.strictEqual(yield* send("a", "z", "1"), "Kept")
+        yield* advance("1 second")
+        assert.strictEqual(yield* send("a", "b", "2"), "Kept")
+        assert.strictEqual(yield* send("a", "z", "3"), "Known")
+        assert.strictEqual(yield* send("b", "z", `{"deep":"'"}`), "Kept")
+        yield* claim(log, request)
+        yield* log.cancel(request)
+        yield* log.pause({ ...request, note: "ann" })
+        const asked = { cancelRequested: true, pauseRequested: "ann" }
+        assert.deepStrictEqual(yield* look(["b", "none", "a", "b"]), [
+          { value: `{"deep":"'"}`, ...asked },
+          { value: undefined, ...asked },
+          { value: "1", ...asked },
+          { value: `{"deep":"'"}`, ...asked }
+        ])
+        assert.deepStrictEqual(yield* log.inbox([]), [])
+      }))
+
+    it.effect("keeps one of many messages of the same name that come at once, and no more than its bound", () =>
+      Effect.gen(function*() {
+        const log = yield* SagaLog.SagaLog
+        const request = requestOf()
+        const send = (event: string) => log.signal({ ...request, step: "a", event, value: "1" })
+        const same = yield* Effect.forEach(Array.from({ length: 20 }), () => send("e"), { concurrency: "unbounded" })
+        assert.strictEqual(same.filter((reply) => reply === "Kept").length, 1)
+        assert.strictEqual(same.filter((reply) => reply === "Known").length, 19)
+        const rest = yield* Effect.forEach(Array.from({ length: 1000 }, (_, i) => `e${i}`), send)
+        assert.deepStrictEqual(rest.map((reply) => reply === "Kept").lastIndexOf(true), 998)
+        assert.strictEqual(rest.at(-1), "Full")
+        assert.strictEqual(yield* send("e0"), "Known")
+      }))
+
+    it.effect("drops messages with their run, and those of runs that never came", () =>
+      Effect.gen(function*() {
+        const { log, mine, request } = yield* begun()
+        const stray = requestOf()
+        const young = requestOf()
+        const other = yield* begun()
+        const message = { step: "a", event: "e", value: "1" }
+        for (const id of [request, stray, other.request]) yield* log.signal({ ...id, ...message })
+        yield* log.append(more(mine, [done("reserve")], "Completed"))
+        yield* advance("2 days")
+        yield* log.signal({ ...young, ...message })
+        yield* log.sweep({ olderThanMillis: 86_400_000, limit: 1000 })
+        const left = yield* log.inbox([request, stray, other.request, young].map((id) => ({ ...id, step: "a" })))
+        assert.deepStrictEqual(left.map(({ value }) => value), [undefined, undefined, "1", "1"])
+      }))
+
+    it.effect("reopens what has ended well when it is asked for that", () =>
+      Effect.gen(function*() {
+        const { log, mine, request } = yield* begun()
+        yield* log.append(more(mine, [done("reserve")], "Completed"))
+        const ask = (reopen: boolean | "Completed") => claim(log, { ...rival(request), opening: undefined, reopen })
+        assert.strictEqual((yield* ask(true)).run.owner, mine.owner)
+        const taken = yield* ask("Completed")
+        assert.notStrictEqual(taken.run.owner, mine.owner)
+        assert.isAbove(taken.run.leaseUntil, taken.now)
+        const undone = yield* begun()
+        yield* log.append(more(undone.mine, [done("reserve")], "Compensated"))
+        const seen = yield* claim(log, { ...rival(undone.request), opening: undefined, reopen: "Completed" })
+        assert.strictEqual(seen.run.owner, undone.mine.owner)
       }))
 
     // --- orphans, list, sweep
@@ -404,6 +496,23 @@ export const logContract = <R>(
           first.run.id
         ])
         assert.isAtLeast((yield* first.log.list({ state: "Parked", limit: 1000 })).length, 1)
+      }))
+
+    it.effect("lists by the step at which a run stands, and for how long nobody has written to it", () =>
+      Effect.gen(function*() {
+        const saga = fresh("saga-")
+        const first = yield* begun({ saga })
+        const second = yield* begun({ saga })
+        yield* first.log.append(more(first.mine, [done("reserve"), { _tag: "Intended", step: "ship" }]))
+        yield* second.log.append(more(second.mine, []))
+        const { list } = first.log
+        assert.deepStrictEqual((yield* list({ saga, step: "ship", limit: 9 })).map(({ id }) => id), [first.run.id])
+        assert.deepStrictEqual((yield* list({ saga, step: "reserve", limit: 9 })).map(({ id }) => id), [second.run.id])
+        yield* advance("2 hours")
+        yield* first.log.release(first.mine)
+        yield* claim(first.log, rival(first.request))
+        const stuck = yield* list({ saga, untouchedMillis: 3_600_000, limit: 9 })
+        assert.deepStrictEqual(stuck.map(({ id }) => id), [second.run.id])
       }))
 
     it.effect("refuses a page without a bound", () =>

@@ -53,7 +53,7 @@ const Command = Schema.Union([
     owner: Owner,
     fingerprint: Schema.Literals(["a", "a", "a", "b"]),
     opens: Schema.Literals([true, true, false]),
-    reopen: Rarely,
+    reopen: Schema.Literals([false, false, false, true, "Completed"]),
     lease: Schema.Literals([1, 400, 1000])
   }),
   Schema.TaggedStruct("Append", {
@@ -67,6 +67,7 @@ const Command = Schema.Union([
   Schema.TaggedStruct("Renew", { owner: Writer, lease: Schema.Literals([1, 1000]) }),
   Schema.TaggedStruct("Release", { run: Run, owner: Writer }),
   Schema.TaggedStruct("Cancel", { run: Run }),
+  Schema.TaggedStruct("Pause", { run: Run }),
   Schema.TaggedStruct("Orphans", { limit: Schema.Literals([1, 5]), known: Schema.Boolean }),
   Schema.TaggedStruct("Sweep", { age: Schema.Literals([0, 1000]) }),
   Schema.TaggedStruct("Wait", { millis: Schema.Literals([1, 400, 1000, 2500]) }),
@@ -102,7 +103,7 @@ export const compare = (commands: ReadonlyArray<typeof Command.Type>) =>
             ...id,
             owner: `${owner}`,
             leaseMillis: lease,
-            opening: opens && !reopen ? openingOf({ fingerprint }) : undefined,
+            opening: opens && reopen === false ? openingOf({ fingerprint }) : undefined,
             reopen
           }
           const row = set(id.key, ledger.claim(rows.get(id.key), request, now))
@@ -123,7 +124,8 @@ export const compare = (commands: ReadonlyArray<typeof Command.Type>) =>
             const next = set(ids[run].key, ledger.append(rows.get(ids[run].key), request, now))
             assert.deepStrictEqual(yield* log.append(request), {
               appended: next !== undefined,
-              cancelRequested: next?.run.cancelRequested ?? false
+              cancelRequested: next?.run.cancelRequested ?? false,
+              pauseRequested: next?.run.pauseRequested
             })
           }
           break
@@ -147,6 +149,14 @@ export const compare = (commands: ReadonlyArray<typeof Command.Type>) =>
           const row = rows.get(key)
           const next = row === undefined ? undefined : set(key, ledger.cancel(row))
           assert.deepStrictEqual(yield* log.cancel(ids[command.run]), next?.run)
+          break
+        }
+        case "Pause": {
+          const { key } = ids[command.run]
+          const request = { ...ids[command.run], note: "ann" }
+          const row = rows.get(key)
+          const next = row === undefined ? undefined : set(key, ledger.pause(row, request))
+          assert.deepStrictEqual(yield* log.pause(request), next?.run)
           break
         }
         case "Orphans": {

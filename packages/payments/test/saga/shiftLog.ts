@@ -11,4 +11,5 @@ export const shiftLog = (duration: Duration.Input) =>
       created_at = created_at - ${millis},
       updated_at = updated_at - ${millis}`
     yield* sql`UPDATE ${sql("effect_payments_saga_entries")} SET at = at - ${millis}`
+    yield* sql`UPDATE ${sql("effect_payments_saga_signals")} SET at = at - ${millis}`
   })

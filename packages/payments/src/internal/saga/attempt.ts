@@ -17,7 +17,7 @@ import type { Digest } from "../effect/crypto.ts"
 import { GatewayCallMustBeInsideIdempotent } from "../stack/claim.ts"
 import { kindOf } from "../stack/kind.ts"
 import { ReadOnly } from "../stack/readOnly.ts"
-import { type CompiledStep, triesMax, verifySchedule } from "./compile.ts"
+import { type CompiledStep, type CompiledWait, triesMax, verifySchedule } from "./compile.ts"
 import type { Undo, UndoOutcome, Verdict } from "./decide.ts"
 import { CurrentDepartures, type Departures, StepClaim } from "./departures.ts"
 import type { Suspended } from "./errors.ts"
@@ -245,6 +245,32 @@ const stored = ({ resultLimitBytes, step }: Attempt, value: unknown): RunEnd => 
 const storedError = ({ resultLimitBytes, step }: Attempt, error: unknown): string | undefined => {
   const result = step.error?.store(error, resultLimitBytes)
   return result !== undefined && Result.isSuccess(result) ? result.success : undefined
+}
+
+/** @internal How a wait ends: with its message (JSON, as it was sent), or without one once its time is up. */
+export const waited = (
+  step: CompiledStep,
+  wait: CompiledWait,
+  ctx: AnyContext,
+  message: string | undefined,
+  limitBytes: number
+): RunEnd => {
+  if (message === undefined && wait.onDeadline !== undefined) {
+    const late = Result.try(() => wait.onDeadline?.(ctx))
+    if (Result.isFailure(late)) return { _tag: "Refuses", reason: "its onDeadline throws" }
+    const stored = step.error?.store(late.success, limitBytes)
+    const error = stored !== undefined && Result.isSuccess(stored) ? stored.success : undefined
+    return { _tag: "Failed", detail: kindOf(Cause.fail(late.success)), error }
+  }
+  const result = message === undefined
+    ? wait.isArrival ? `{"_tag":"DeadlinePassed"}` : "null"
+    : wait.isArrival
+    ? `{"_tag":"Arrived","value":${message}}`
+    : message
+  const value = step.success.restore(result)
+  return Result.isSuccess(value)
+    ? { _tag: "Succeeded", result, value: value.success }
+    : { _tag: "Refuses", reason: "its message does not fit its schema" }
 }
 
 // --- verifying

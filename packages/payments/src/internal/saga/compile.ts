@@ -14,7 +14,7 @@ import { unstorable } from "../stack/storable.ts"
 import type { Kind, Shape, StepShape } from "./decide.ts"
 import { SagaError, SagaInvalid } from "./errors.ts"
 import { type Event, Name } from "./record.ts"
-import { type AnyStep, invalid, type Untyped } from "./step.ts"
+import { type AnyContext, type AnyStep, invalid, type Untyped } from "./step.ts"
 
 /** @internal */
 export interface CompiledStep extends StepShape {
@@ -26,6 +26,15 @@ export interface CompiledStep extends StepShape {
   readonly timeoutMillis: number
   readonly verifyMillis: number
   readonly undoMillis: number
+  readonly wait: CompiledWait | undefined
+}
+
+/** @internal */
+export interface CompiledWait {
+  readonly message: Codec | undefined
+  readonly millis: number
+  readonly isArrival: boolean
+  readonly onDeadline: ((ctx: AnyContext) => unknown) | undefined
 }
 
 /** @internal */
@@ -101,20 +110,21 @@ const faultOf = ({ name, payload, steps }: Untyped): string | undefined => {
   if (new Set(names).size < names.length) return "two steps have the same name"
   const pivot = steps.findIndex(({ kind }) => kind === "pivot")
   const isOrdered = steps.every(({ kind }, index) =>
-    index === pivot || (pivot === -1 || index < pivot ? kind === "compensatable" : kind === "retriable")
+    index === pivot || kind === "wait" ||
+    (pivot === -1 || index < pivot ? kind === "compensatable" : kind === "retriable")
   )
   if (!isOrdered) return "its steps are not in order: compensatable, then one pivot, then retriable"
   const wrong = steps.flatMap(({ verify }) => invalid in Object(verify) ? [String(Object(verify)[invalid])] : [])[0]
   if (wrong !== undefined) return wrong
   const unstored =
-    [payload, ...steps.flatMap(({ error, success }) => [success, error])].flatMap((schema) =>
+    [payload, ...steps.flatMap(({ error, success, wait }) => [success, error, wait?.message])].flatMap((schema) =>
       schema === undefined ? [] : unstorable(schema) ?? []
     )[0]
   if (unstored !== undefined) return `a schema of it has no stored form: ${unstored}`
-  const millis = steps.flatMap((step) => [step.timeout, step.verifyTimeout, step.undoTimeout])
+  const millis = steps.flatMap((step) => [step.timeout, step.verifyTimeout, step.undoTimeout, step.wait?.deadline])
   return millis.every((input) => input === undefined || millisOf(input, 1) !== undefined)
     ? undefined
-    : "a timeout must be from 1 millisecond to a year"
+    : "a timeout, a deadline and a sleep must be from 1 millisecond to a year"
 }
 
 const yearMillis = 366 * 24 * 60 * 60 * 1000
@@ -139,7 +149,13 @@ const compileStep = (step: AnyStep): CompiledStep => ({
   undoSchedule: step.undoSchedule ?? threeTries,
   timeoutMillis: millisOf(step.timeout, 300_000) ?? 300_000,
   verifyMillis: millisOf(step.verifyTimeout, 10_000) ?? 10_000,
-  undoMillis: millisOf(step.undoTimeout, 60_000) ?? 60_000
+  undoMillis: millisOf(step.undoTimeout, 60_000) ?? 60_000,
+  wait: step.wait === undefined ? undefined : {
+    message: step.wait.message === undefined ? undefined : codecOf(step.wait.message),
+    millis: millisOf(step.wait.deadline, Number.POSITIVE_INFINITY) ?? Number.POSITIVE_INFINITY,
+    isArrival: step.wait.isArrival,
+    onDeadline: step.wait.onDeadline
+  }
 })
 
 const encoder = new TextEncoder()
@@ -168,7 +184,9 @@ const sorted = (_key: string, value: unknown): unknown =>
 export const shapeOf = (definition: string): Shape | undefined => {
   const lines = decodeDefinition(definition)
   if (Result.isFailure(lines)) return undefined
-  const steps = lines.success.slice(1).map((line) => /^(.*)\|(compensatable|pivot|retriable)\|[^|]*\|[^|]*$/.exec(line))
+  const steps = lines.success.slice(1).map((line) =>
+    /^(.*)\|(compensatable|pivot|retriable|wait)\|[^|]*\|[^|]*$/.exec(line)
+  )
   return steps.every((step) => step !== null)
     ? steps.map((step) => ({
       name: step[1] ?? "",

@@ -11,8 +11,8 @@
  */
 import type { Event, State } from "./record.ts"
 
-/** @internal */
-export type Kind = "compensatable" | "pivot" | "retriable"
+/** @internal `wait`: sends nothing, and so leaves nothing to undo or to verify. */
+export type Kind = "compensatable" | "pivot" | "retriable" | "wait"
 
 /** @internal What has to be known of a step to decide. */
 export interface StepShape {
@@ -39,6 +39,7 @@ export type Progress =
 export type Undo =
   | { readonly _tag: "Undone" }
   | { readonly _tag: "Skipped"; readonly by: string; readonly reason: string }
+  | { readonly _tag: "Forced"; readonly by: string; readonly evidence: string }
   /** `sent`: the phases of its calls that may have left; undefined when nobody knows. */
   | { readonly _tag: "Failed"; readonly detail: string; readonly sent?: ReadonlyArray<string> | undefined }
 
@@ -88,12 +89,14 @@ export type Signal =
   }
   /** Someone wants the saga undone; `unsent` is the step that is intended and has surely not started. */
   | { readonly _tag: "Cancel"; readonly unsent: number | undefined }
+  /** Someone wants nothing more to leave. */
+  | { readonly _tag: "Pause"; readonly note: string; readonly unsent: number | undefined }
   | { readonly _tag: "Undo"; readonly step: number }
   | { readonly _tag: "Undid"; readonly step: number; readonly undo: Undo }
 
 /** @internal */
 export type Command =
-  | { readonly _tag: "Run" | "Verify"; readonly step: number }
+  | { readonly _tag: "Run" | "Verify" | "Wait"; readonly step: number }
   | { readonly _tag: "Undo"; readonly step: number; readonly outcome: UndoOutcome }
   | { readonly _tag: "Unwind" | "Stop" }
 
@@ -155,8 +158,18 @@ const evolve = (shape: Shape, state: SagaState, event: Event): SagaState => {
       return at(() => ({ undo: { _tag: "Skipped", by: event.by, reason: event.reason } }))
     case "UndoFailed":
       return at(() => ({ undo: { _tag: "Failed", detail: event.detail } }))
-    case "Parked":
-      return { ...state, parked: { step: event.step, reason: event.reason } }
+    case "Forced":
+      return at((step) => forced(state, step, event))
+    case "Parked": {
+      const { reason, step, unsent } = event
+      return {
+        ...state,
+        parked: { step, reason },
+        steps: state.steps.map((step, index) =>
+          unsent !== undefined && shape[index]?.name === unsent ? { ...step, progress: { _tag: "Waiting" } } : step
+        )
+      }
+    }
     case "Resumed":
       return {
         ...state,
@@ -165,6 +178,24 @@ const evolve = (shape: Shape, state: SagaState, event: Event): SagaState => {
       }
     case "Redefined":
       return state
+  }
+}
+
+const forced = (
+  state: SagaState,
+  step: StepState,
+  { as, by, evidence }: Event & { readonly _tag: "Forced" }
+): Partial<StepState> => {
+  switch (as._tag) {
+    case "Undone":
+      return { undo: { _tag: "Forced", by, evidence } }
+    case "Happened":
+      return { progress: { _tag: "Done", result: as.result } }
+    case "NeverHappened":
+      // Going forward it is sent as if for the first time.
+      return step.progress._tag === "Done"
+        ? {}
+        : { progress: { _tag: state.cause === undefined ? "Waiting" : "NotDone" } }
   }
 }
 
@@ -226,6 +257,8 @@ export const decide = (shape: Shape, state: SagaState, signal: Signal): Decision
       return state.cause === undefined ? verified(shape, signal) : found(shape, signal)
     case "Cancel":
       return cancel(shape, state, signal.unsent)
+    case "Pause":
+      return pause(shape, signal.note, signal.unsent)
     case "Undo":
       return undo(shape, state, signal.step)
     case "Undid":
@@ -245,16 +278,18 @@ const begin = (shape: Shape, state: SagaState, signal: Signal & { readonly _tag:
   if (shaped === undefined) return only(stop)
   const isWaiting = state.steps[step]?.progress._tag === "Waiting"
   if (signal.cancel) {
-    if (isWaiting || signal.isFresh) {
+    if (isWaiting || signal.isFresh || shaped.kind === "wait") {
       const cancelled = cancel(shape, state, isWaiting ? undefined : step)
       if (cancelled.command === unwind) return cancelled
     } else if (shaped.kind === "compensatable") {
       return { events: [{ _tag: "Cancelled" }], command: unwind }
     }
   }
-  if (isWaiting) return { events: [{ _tag: "Intended", step: shaped.name }], command: { _tag: "Run", step } }
-  return only({ _tag: signal.isFresh || shaped.verify === "rerun" ? "Run" : "Verify", step })
+  if (isWaiting) return { events: [{ _tag: "Intended", step: shaped.name }], command: go(shape, step) }
+  return only(signal.isFresh || shaped.verify === "rerun" ? go(shape, step) : { _tag: "Verify", step })
 }
+
+const go = (shape: Shape, step: number): Command => ({ _tag: shape[step]?.kind === "wait" ? "Wait" : "Run", step })
 
 /** The outcome of a step and the intent of the next become durable together. */
 const succeeded = (shape: Shape, step: number, result: string): Decision => {
@@ -262,17 +297,29 @@ const succeeded = (shape: Shape, step: number, result: string): Decision => {
   const next = shape[step + 1]
   return next === undefined
     ? { events: [event], command: stop }
-    : { events: [event, { _tag: "Intended", step: next.name }], command: { _tag: "Run", step: step + 1 } }
+    : { events: [event, { _tag: "Intended", step: next.name }], command: go(shape, step + 1) }
 }
 
 /** What stands behind the pivot may not fail for good: it waits for someone. */
 const failed = (shape: Shape, step: number, detail: string, error: string | undefined): Decision =>
-  shape[step]?.kind === "retriable"
+  isBehindPivot(shape, step)
     ? park(shape, step, detail)
     : {
       events: [{ _tag: "Failed", step: nameOf(shape, step), detail, ...error === undefined ? {} : { error } }],
       command: unwind
     }
+
+const isBehindPivot = (shape: Shape, step: number): boolean =>
+  shape.some(({ kind }, index) => kind === "pivot" && index < step)
+
+const pause = (shape: Shape, note: string, unsent: number | undefined): Decision => ({
+  events: [{
+    _tag: "Parked",
+    reason: `paused by ${note}`,
+    ...unsent === undefined ? {} : { step: nameOf(shape, unsent), unsent: nameOf(shape, unsent) }
+  }],
+  command: stop
+})
 
 const park = (shape: Shape, step: number, reason: string): Decision => ({
   events: [{ _tag: "Parked", step: nameOf(shape, step), reason }],
@@ -318,7 +365,7 @@ const cancel = (shape: Shape, state: SagaState, unsent: number | undefined): Dec
   const progress = state.steps[pivot]?.progress._tag ?? "Waiting"
   const isOpen = statusOf(shape, state) === "Running" &&
     (progress === "Waiting" || (progress === "Intended" && unsent === pivot))
-  if (!isOpen) return only(unsent === undefined ? stop : { _tag: "Run", step: unsent })
+  if (!isOpen) return only(unsent === undefined ? stop : go(shape, unsent))
   return {
     events: [{ _tag: "Cancelled", ...unsent === undefined ? {} : { unsent: nameOf(shape, unsent) } }],
     command: unwind
@@ -377,6 +424,8 @@ const undid = (step: string, undo: Undo): Event => {
       return { _tag: "Undone", step }
     case "Skipped":
       return { _tag: "Skipped", step, by: undo.by, reason: undo.reason }
+    case "Forced":
+      return { _tag: "Forced", step, by: undo.by, evidence: undo.evidence, as: { _tag: "Undone" } }
     case "Failed":
       return { _tag: "UndoFailed", step, detail: undo.detail, ...undo.sent === undefined ? {} : { sent: undo.sent } }
   }

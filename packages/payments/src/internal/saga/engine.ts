@@ -36,10 +36,13 @@ import {
   Redefined,
   SagaError,
   SagaInvalid,
+  SignalInvalid,
+  SignalsFull,
   Suspended,
   TooManyRuns
 } from "./errors.ts"
 import { type Execution, executionOf } from "./execution.ts"
+import { Inbox } from "./inbox.ts"
 import {
   type ClaimRequest,
   type Event,
@@ -51,6 +54,7 @@ import {
   type Run,
   type RunId,
   runId,
+  signalsMax,
   type State
 } from "./record.ts"
 import { readResults, Runner, type Shared } from "./runner.ts"
@@ -107,6 +111,7 @@ export const make = Effect.fnUntraced(function*(
   return new Engine(Hex.encode(yield* random.randomBytes(12)), options, scope, {
     log,
     digest,
+    inbox: yield* Inbox.make(log, scope),
     leases,
     resultLimitBytes: options.resultLimitBytes,
     logMillis: options.logMillis
@@ -156,7 +161,7 @@ export class Engine {
     return Effect.flatMap(
       this.prepare(saga, id),
       ({ compiled, id }) =>
-        Effect.flatMap(this.unavailable(this.log.cancel(id)), (run) =>
+        Effect.flatMap(Effect.tap(this.unavailable(this.log.cancel(id)), () => this.poke), (run) =>
           run === undefined
             ? fail(new NotFound({}))
             : this.follow({
@@ -168,6 +173,28 @@ export class Engine {
               isDetached: true
             }))
     )
+  }
+
+  /** Keeps a message for a step that waits, or will; answers whether it is new. */
+  signal(saga: Untyped, step: string, id: string, event: string, value: unknown): Answer<boolean> {
+    return Effect.gen({ self: this }, function*() {
+      const { compiled, id: run } = yield* this.prepare(saga, id)
+      const message = compiled.steps.find(({ name }) => name === step)?.wait?.message
+      if (message === undefined) return yield* fail(new SagaInvalid({ detail: `it does not await "${step}"` }))
+      if (!isName(event)) {
+        return yield* fail(
+          new SignalInvalid({
+            detail: "its event must be 1 to 255 printable ASCII characters, no space at either end"
+          })
+        )
+      }
+      const stored = message.store(value, this.options.resultLimitBytes)
+      if (Result.isFailure(stored)) return yield* fail(new SignalInvalid({ detail: `it is ${stored.failure}` }))
+      const reply = yield* this.unavailable(this.log.signal({ ...run, step, event, value: stored.success }))
+      if (reply === "Full") return yield* fail(new SignalsFull({ signalsMax }))
+      this.shared.inbox.poke()
+      return reply === "Kept"
+    })
   }
 
   /** Goes on with a run that is parked or whose compensation has failed. */
@@ -222,8 +249,16 @@ export class Engine {
     return !isUnfinished(run.state) || now - (entries.at(-1)?.at ?? 0) < this.options.redefinedMillis
   }
 
-  /** How many of them it drives now. */
-  recovering = 0
+  private readonly poke = Effect.sync(() => this.shared.inbox.poke())
+
+  private readonly recovered = new Set<RunEntry>()
+
+  /** How many of them it drives now; what waits costs nothing. */
+  get recovering(): number {
+    let count = 0
+    for (const { isWaiting } of this.recovered) if (!isWaiting) count++
+    return count
+  }
 
   // --- what a call is about
 
@@ -457,10 +492,10 @@ export class Engine {
     return Effect.sync(() => {
       const entry = this.makeEntry(id, run.owner, run.fingerprint)
       entry.isDetached = true
-      this.recovering++
+      this.recovered.add(entry)
       this.fork(entry, services, this.take(entry, compiled, history, sentAt, undefined))
       entry.fiber?.addObserver(() => {
-        this.recovering--
+        this.recovered.delete(entry)
       })
       return true
     })

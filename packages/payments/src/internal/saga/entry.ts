@@ -33,6 +33,8 @@ export class RunEntry implements Held {
   isStopping = false
   /** It goes on also when nobody waits for it. */
   isDetached = false
+  /** It stands at a step that waits, and costs next to nothing. */
+  isWaiting = false
   waiting = 0
   fiber: Fiber.Fiber<unknown, unknown> | undefined = undefined
   isSettled = false

@@ -109,6 +109,22 @@ export class TooManyRuns extends Schema.TaggedError<TooManyRuns>()("TooManyRuns"
 }
 
 /** @internal */
+export class SignalInvalid extends Schema.TaggedError<SignalInvalid>()("SignalInvalid", { detail: Schema.String }) {
+  readonly disposition = "Refused" as const
+  override get message(): string {
+    return `the message was not kept: ${this.detail}`
+  }
+}
+
+/** @internal */
+export class SignalsFull extends Schema.TaggedError<SignalsFull>()("SignalsFull", { signalsMax: Schema.Int }) {
+  readonly disposition = "NotExecuted" as const
+  override get message(): string {
+    return `${this.signalsMax} messages wait for this run, which is the bound: this one was not kept`
+  }
+}
+
+/** @internal */
 export const Reason = Schema.Union([
   IdConflict,
   NotFound,
@@ -121,7 +137,9 @@ export const Reason = Schema.Union([
   HistoryUnreadable,
   Redefined,
   HistoryFull,
-  TooManyRuns
+  TooManyRuns,
+  SignalInvalid,
+  SignalsFull
 ])
 
 /** @internal */

@@ -27,7 +27,8 @@ export type Cause<E> =
 
 /**
  * What became of the undo of one step. `by` is `"engine"` where nothing was called, `"compensation"` where the step's
- * own undo said that there was nothing to do.
+ * own undo said that there was nothing to do, and else the operator who has passed it over (`Skipped`) or has seen that it
+ * is undone (`Forced`).
  *
  * @category models
  * @since 0.1.0
@@ -35,6 +36,7 @@ export type Cause<E> =
 export type Undo =
   | { readonly _tag: "Undone"; readonly step: string }
   | { readonly _tag: "Skipped"; readonly step: string; readonly by: string; readonly reason: string }
+  | { readonly _tag: "Forced"; readonly step: string; readonly by: string; readonly evidence: string }
   | { readonly _tag: "Failed"; readonly step: string; readonly detail: string }
 
 /**

@@ -12,8 +12,10 @@ import {
   type ListRequest,
   type OrphansRequest,
   type Ownership,
+  type PauseRequest,
   type RenewRequest,
   type Run,
+  stepOf,
   type SweepRequest
 } from "./record.ts"
 
@@ -33,7 +35,9 @@ export const claim = (row: Row | undefined, request: ClaimRequest, now: number):
     const leaseUntil = Math.max(run.leaseUntil, now + request.leaseMillis)
     return { ...row, run: { ...run, leaseUntil, updatedAt: now } }
   }
-  const isOpen = isUnfinished(run.state) || (request.reopen === true && isStuck(run))
+  const isOpen = isUnfinished(run.state) ||
+    (request.reopen !== undefined && request.reopen !== false && isStuck(run)) ||
+    (request.reopen === "Completed" && run.state === "Completed")
   return isOpen && run.leaseUntil <= now ? take(row, request, now) : row
 }
 
@@ -54,6 +58,8 @@ const open = (request: ClaimRequest, opening: NonNullable<ClaimRequest["opening"
       leaseUntil: isUnfinished(state) ? now + request.leaseMillis : 0,
       length: 1,
       cancelRequested: false,
+      pauseRequested: undefined,
+      step: stepOf(events),
       createdAt: now,
       updatedAt: now
     },
@@ -88,7 +94,15 @@ export const append = (row: Row | undefined, request: AppendRequest, now: number
   }
   if (seq !== run.length + 1) return undefined
   return {
-    run: { ...run, state, length: seq, leaseUntil: isUnfinished(state) ? run.leaseUntil : 0, updatedAt: now },
+    run: {
+      ...run,
+      state,
+      length: seq,
+      step: stepOf(events) ?? run.step,
+      pauseRequested: isUnfinished(state) ? run.pauseRequested : undefined,
+      leaseUntil: isUnfinished(state) ? run.leaseUntil : 0,
+      updatedAt: now
+    },
     entries: [...row.entries, { seq, epoch: run.epoch, at: now, state, events }]
   }
 }
@@ -112,6 +126,10 @@ export const cancel = (row: Row): Row =>
     ? { ...row, run: { ...row.run, cancelRequested: true } }
     : row
 
+/** @internal What is not under way cannot be paused. */
+export const pause = (row: Row, { note }: PauseRequest): Row =>
+  isUnfinished(row.run.state) ? { ...row, run: { ...row.run, pauseRequested: note } } : row
+
 /** @internal */
 export const isOrphan = ({ run }: Row, request: OrphansRequest, now: number): boolean =>
   isUnfinished(run.state) && run.leaseUntil <= now && request.sagas.includes(run.saga) &&
@@ -121,9 +139,12 @@ export const isOrphan = ({ run }: Row, request: OrphansRequest, now: number): bo
 export const adopt = (row: Row, request: OrphansRequest, now: number): Row => take(row, request, now)
 
 /** @internal */
-export const isListed = (run: Run, { after, saga, state }: ListRequest): boolean =>
-  (after === undefined || run.key > after) && (saga === undefined || run.saga === saga) &&
-  (state === undefined || run.state === state)
+export const isListed = (run: Run, request: ListRequest, now: number): boolean => {
+  const { after, saga, state, step, untouchedMillis } = request
+  return (after === undefined || run.key > after) && (saga === undefined || run.saga === saga) &&
+    (state === undefined || run.state === state) && (step === undefined || run.step === step) &&
+    (untouchedMillis === undefined || run.updatedAt + untouchedMillis <= now)
+}
 
 /** @internal */
 export const isSwept = (run: Run, { olderThanMillis }: SweepRequest, now: number): boolean =>

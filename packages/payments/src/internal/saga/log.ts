@@ -16,6 +16,8 @@ import {
   type ClaimRequest,
   type Entry,
   type History,
+  type Inbox,
+  type InboxRequest,
   isLimit,
   isUnfinished,
   listLimitMax,
@@ -23,6 +25,9 @@ import {
   type OrphansRequest,
   type RenewRequest,
   type Run,
+  type SignalReply,
+  type SignalRequest,
+  stepOf,
   sweepLimitMax,
   type SweepRequest
 } from "./record.ts"
@@ -93,13 +98,14 @@ const owning = (database: Database): Pick<Log, "append" | "claim" | "release" | 
   claim: (request) => guarded(database, "claim", claim(database, request)),
   append: ({ epoch, events, key, owner, seq, state }) => {
     const open = isUnfinished(state) ? 1 : 0
-    const values = { key, owner, epoch, seq, state, open, tail: encodeEvents(events) }
+    const values = { key, owner, epoch, seq, state, open, tail: encodeEvents(events), step: stepOf(events) ?? null }
     return guarded(
       database,
       "append",
       Effect.map(submit(database, database.statements.append, values), ([row]) => ({
         appended: row !== undefined,
-        cancelRequested: row !== undefined && integer(row[1]) === 1
+        cancelRequested: row !== undefined && integer(row[1]) === 1,
+        pauseRequested: typeof row?.[2] === "string" ? row[2] : undefined
       }))
     )
   },
@@ -116,8 +122,8 @@ const owning = (database: Database): Pick<Log, "append" | "claim" | "release" | 
 const claim = (database: Database, request: ClaimRequest, looks = 1): Effect.Effect<History | undefined, Failure> => {
   const { opening, owner } = request
   const base = { key: request.key, owner, lease: Math.ceil(request.leaseMillis) }
-  const put = opening === undefined || request.reopen === true
-    ? run(database, database.statements.take, { ...base, reopen: request.reopen === true ? 1 : 0 })
+  const put = opening === undefined || reopenOf(request) > 0
+    ? run(database, database.statements.take, { ...base, reopen: reopenOf(request) })
     : submit(database, database.statements.create, {
       ...base,
       saga: request.saga,
@@ -127,7 +133,8 @@ const claim = (database: Database, request: ClaimRequest, looks = 1): Effect.Eff
       payload: opening.payload,
       state: opening.state,
       open: isUnfinished(opening.state) ? 1 : 0,
-      tail: encodeEvents(opening.events)
+      tail: encodeEvents(opening.events),
+      step: stepOf(opening.events) ?? null
     })
   return Effect.flatMap(put, ([row]) => {
     if (row !== undefined) return historyOf(database, "claim", row)
@@ -139,6 +146,8 @@ const claim = (database: Database, request: ClaimRequest, looks = 1): Effect.Eff
     })
   })
 }
+
+const reopenOf = ({ reopen }: ClaimRequest): number => reopen === "Completed" ? 2 : reopen === true ? 1 : 0
 
 const historyOf = (database: Database, operation: string, row: Row): Effect.Effect<History, Failure> => {
   const found = decodeRun(row)
@@ -192,16 +201,14 @@ const renew = (database: Database, requests: ReadonlyArray<RenewRequest>) => {
 
 // --- what others do
 
-const finding = (database: Database): Pick<Log, "cancel" | "list" | "orphans" | "read" | "sweep"> => ({
-  cancel: ({ key }) =>
-    guarded(
-      database,
-      "cancel",
-      Effect.flatMap(run(database, database.statements.cancel, { key }), ([row]) =>
-        row === undefined
-          ? Effect.map(look(database, "cancel", key), (history) => history?.run)
-          : Effect.map(historyOf(database, "cancel", row), (history) => history.run))
-    ),
+const finding = (
+  database: Database
+): Pick<Log, "cancel" | "inbox" | "list" | "orphans" | "pause" | "read" | "signal" | "sweep"> => ({
+  cancel: ({ key }) => ask(database, "cancel", database.statements.cancel, { key }),
+  pause: ({ key, note }) => ask(database, "pause", database.statements.pause, { key, note }),
+  signal: (request) => guarded(database, "signal", signal(database, request)),
+  inbox: (requests) =>
+    requests.length === 0 ? Effect.succeed([]) : guarded(database, "inbox", inbox(database, requests)),
   read: ({ key }) => guarded(database, "read", look(database, "read", key)),
   orphans: (request) =>
     isLimit(request.limit, listLimitMax)
@@ -216,6 +223,50 @@ const finding = (database: Database): Pick<Log, "cancel" | "list" | "orphans" | 
       ? guarded(database, "sweep", sweep(database, request))
       : limitExceeded("sweep", sweepLimitMax)
 })
+
+/** Leaves a wish with the run, and answers it as it stands. */
+const ask = (
+  database: Database,
+  operation: "cancel" | "pause",
+  statement: Statement,
+  values: { readonly key: string; readonly note?: string }
+) =>
+  guarded(
+    database,
+    operation,
+    Effect.flatMap(run(database, statement, values), ([row]) =>
+      row === undefined
+        ? Effect.map(look(database, operation, values.key), (history) => history?.run)
+        : Effect.map(historyOf(database, operation, row), (history) => history.run))
+  )
+
+const signal = Effect.fnUntraced(function*(database: Database, request: SignalRequest) {
+  const { event, key, step, value } = request
+  const kept = yield* run(database, database.statements.signal, { key, step, event, value })
+  if (kept.length === 1) return "Kept" satisfies SignalReply
+  const known = yield* run(database, database.statements.signalled, { key, step, event })
+  return known.length === 1 ? "Known" satisfies SignalReply : "Full" satisfies SignalReply
+})
+
+const inbox = (database: Database, requests: ReadonlyArray<InboxRequest>) =>
+  Effect.map(
+    run(database, database.statements.inbox, {
+      rows: encodeRows(statements.inboxNames, requests.map(({ key, step }): Values => ({ key, step })))
+    }),
+    (rows) => {
+      const nameOf = (key: unknown, step: unknown) => JSON.stringify([key, step])
+      const found = new Map(rows.map((row) => [nameOf(row[0], row[1]), row]))
+      return requests.map(({ key, step }): Inbox => {
+        const row = found.get(nameOf(key, step))
+        const [pause, value] = [row?.[3], row?.[4]]
+        return {
+          value: typeof value === "string" ? value : undefined,
+          cancelRequested: integer(row?.[2] ?? 0) === 1,
+          pauseRequested: typeof pause === "string" ? pause : undefined
+        }
+      })
+    }
+  )
 
 const look = (database: Database, operation: string, key: string) =>
   Effect.flatMap(
@@ -244,9 +295,23 @@ const orphans = Effect.fnUntraced(function*(database: Database, request: Orphans
   })
 })
 
-const list = Effect.fnUntraced(function*(database: Database, { after, limit, saga, state }: ListRequest) {
-  const statement = database.statements.list({ saga: saga !== undefined, state: state !== undefined })
-  const values = { after: after ?? "", limit, saga: saga ?? null, state: state ?? null }
+const list = Effect.fnUntraced(function*(database: Database, request: ListRequest) {
+  const { after, limit, saga, state, step, untouchedMillis: age } = request
+  const filters = {
+    saga: saga !== undefined,
+    state: state !== undefined,
+    step: step !== undefined,
+    age: age !== undefined
+  }
+  const statement = database.statements.list(filters)
+  const values = {
+    after: after ?? "",
+    limit,
+    saga: saga ?? null,
+    state: state ?? null,
+    step: step ?? null,
+    age: age === undefined ? null : Math.ceil(age)
+  }
   const rows = yield* run(database, statement, values)
   const runs = rows.flatMap((row) => decodeRun(row) ?? [])
   return runs.length === rows.length ? runs : yield* unreadable("list")
@@ -256,11 +321,14 @@ const list = Effect.fnUntraced(function*(database: Database, { after, limit, sag
 const sweep = (database: Database, { limit, olderThanMillis }: SweepRequest) =>
   database.sql.withTransaction(Effect.gen(function*() {
     const ended = yield* run(database, database.statements.ended, { age: Math.ceil(olderThanMillis), limit })
+    yield* run(database, database.statements.dropStray, { age: Math.ceil(olderThanMillis), limit })
     if (ended.length === 0) return 0
     const dropped = yield* run(database, database.statements.dropRuns, {
       keys: JSON.stringify(ended.map(([key]) => key))
     })
-    yield* run(database, database.statements.dropEntries, { keys: JSON.stringify(dropped.map(([key]) => key)) })
+    const keys = JSON.stringify(dropped.map(([key]) => key))
+    yield* run(database, database.statements.dropEntries, { keys })
+    yield* run(database, database.statements.dropSignals, { keys })
     return dropped.length
   }))
 

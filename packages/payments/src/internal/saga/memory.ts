@@ -7,7 +7,16 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { SagaLog } from "../../SagaLog.ts"
 import * as ledger from "./ledger.ts"
-import { type History, isLimit, listLimitMax, type RunId, sweepLimitMax } from "./record.ts"
+import {
+  type History,
+  isLimit,
+  listLimitMax,
+  type RunId,
+  type SignalReply,
+  type SignalRequest,
+  signalsMax,
+  sweepLimitMax
+} from "./record.ts"
 import { limitExceeded, LogUnavailable } from "./unavailable.ts"
 
 /** @internal */
@@ -23,6 +32,7 @@ export const make = (options: Options): Effect.Effect<SagaLog["Service"], LogUna
 
 const fromClock = (capacity: number, clock: () => number): SagaLog["Service"] => {
   const rows = new Map<string, ledger.Row>()
+  const signals = new Map<string, ReadonlyArray<Signal>>()
   const update = (
     { key }: RunId,
     transition: (row: ledger.Row | undefined, now: number) => ledger.Row | undefined
@@ -45,7 +55,11 @@ const fromClock = (capacity: number, clock: () => number): SagaLog["Service"] =>
     append: (request) =>
       Effect.sync(() => {
         const row = update(request, (row, now) => ledger.append(row, request, now))
-        return { appended: row !== undefined, cancelRequested: row?.run.cancelRequested ?? false }
+        return {
+          appended: row !== undefined,
+          cancelRequested: row?.run.cancelRequested ?? false,
+          pauseRequested: row?.run.pauseRequested
+        }
       }),
     renew: (requests) =>
       Effect.sync(() =>
@@ -53,12 +67,52 @@ const fromClock = (capacity: number, clock: () => number): SagaLog["Service"] =>
       ),
     release: (request) => Effect.sync(() => update(request, (row) => ledger.release(row, request)) !== undefined),
     cancel: (id) => Effect.sync(() => update(id, (row) => row === undefined ? undefined : ledger.cancel(row))?.run),
-    ...finding(rows, clock)
+    pause: (request) =>
+      Effect.sync(() => update(request, (row) => row === undefined ? undefined : ledger.pause(row, request))?.run),
+    ...receiving(rows, signals, capacity, clock),
+    ...finding(rows, signals, clock)
   }
 }
 
+interface Signal extends SignalRequest {
+  readonly at: number
+}
+
+const receiving = (
+  rows: ReadonlyMap<string, ledger.Row>,
+  signals: Map<string, ReadonlyArray<Signal>>,
+  capacity: number,
+  clock: () => number
+): Pick<SagaLog["Service"], "inbox" | "signal"> => ({
+  signal: (request) =>
+    Effect.suspend(() => {
+      const own = signals.get(request.key) ?? []
+      if (own.length === 0 && signals.size >= capacity) {
+        return Effect.fail(new LogUnavailable({ operation: "signal", detail: "Full" }))
+      }
+      return Effect.sync((): SignalReply => {
+        if (own.some(({ event, step }) => event === request.event && step === request.step)) return "Known"
+        if (own.length >= signalsMax) return "Full"
+        signals.set(request.key, [...own, { ...request, at: clock() }])
+        return "Kept"
+      })
+    }),
+  inbox: (requests) =>
+    Effect.sync(() =>
+      requests.map(({ key, step }) => {
+        const run = rows.get(key)?.run
+        return {
+          value: signals.get(key)?.find((signal) => signal.step === step)?.value,
+          cancelRequested: run?.cancelRequested ?? false,
+          pauseRequested: run?.pauseRequested
+        }
+      })
+    )
+})
+
 const finding = (
   rows: Map<string, ledger.Row>,
+  signals: Map<string, ReadonlyArray<Signal>>,
   clock: () => number
 ): Pick<SagaLog["Service"], "list" | "orphans" | "read" | "sweep"> => ({
   orphans: (request) =>
@@ -81,7 +135,8 @@ const finding = (
   list: (request) =>
     isLimit(request.limit, listLimitMax)
       ? Effect.sync(() => {
-        const page = Array.from(rows.values(), ({ run }) => run).filter((run) => ledger.isListed(run, request))
+        const now = clock()
+        const page = Array.from(rows.values(), ({ run }) => run).filter((run) => ledger.isListed(run, request, now))
         return page.sort((a, b) => (a.key < b.key ? -1 : 1)).slice(0, request.limit)
       })
       : limitExceeded("list", listLimitMax),
@@ -91,7 +146,13 @@ const finding = (
         const now = clock()
         const found = Array.from(rows.values()).filter(({ run }) => ledger.isSwept(run, request, now))
         const swept = found.slice(0, request.limit)
-        for (const { run } of swept) rows.delete(run.key)
+        for (const { run } of swept) {
+          rows.delete(run.key)
+          signals.delete(run.key)
+        }
+        for (const [key, [first]] of signals) {
+          if (!rows.has(key) && first !== undefined && first.at + request.olderThanMillis <= now) signals.delete(key)
+        }
         return swept.length
       })
       : limitExceeded("sweep", sweepLimitMax)

@@ -3,6 +3,7 @@
  *
  * @internal
  */
+import type { Kind } from "./decide.ts"
 import type { Untyped } from "./step.ts"
 
 /** @internal */
@@ -10,15 +11,15 @@ export const toMermaid = ({ steps }: Untyped): string => {
   const lines = ["flowchart TD", "  start([start])"]
   const nodes = steps.map(({ kind, name }, index) => {
     const label = `"${escape(name)}"`
-    return `  s${index}${kind === "pivot" ? `{{${label}}}` : kind === "retriable" ? `([${label}])` : `[${label}]`}`
+    return `  s${index}${boxes[kind](label)}`
   })
   lines.push(...nodes)
   steps.forEach((_, index) => lines.push(`  ${index === 0 ? "start" : `s${index - 1}`} --> s${index}`))
   lines.push(`  ${steps.length === 0 ? "start" : `s${steps.length - 1}`} --> completed([completed])`)
   const undoable = steps.flatMap(({ kind, name }, index) => kind === "compensatable" ? [{ index, name }] : [])
   for (const { index, name } of undoable) lines.push(`  u${index}["undo ${escape(name)}"]`)
-  steps.forEach(({ kind }, index) => {
-    if (kind === "retriable") return
+  steps.forEach(({ error, kind }, index) => {
+    if (kind === "retriable" || (kind === "wait" && error === undefined)) return
     const last = undoable.findLast((undo) => undo.index <= index)
     lines.push(`  s${index} -. fails .-> ${last === undefined ? "compensated" : `u${last.index}`}`)
   })
@@ -28,6 +29,13 @@ export const toMermaid = ({ steps }: Untyped): string => {
   })
   if (undoable.length > 0 || steps.some(({ kind }) => kind === "pivot")) lines.push("  compensated([compensated])")
   return lines.join("\n")
+}
+
+const boxes: { readonly [K in Kind]: (label: string) => string } = {
+  compensatable: (label) => `[${label}]`,
+  pivot: (label) => `{{${label}}}`,
+  retriable: (label) => `([${label}])`,
+  wait: (label) => `[/${label}/]`
 }
 
 /**

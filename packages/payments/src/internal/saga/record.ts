@@ -38,7 +38,9 @@ const step = Schema.String
  * - `Doubted`: nobody knows whether the step happened. `Failed`: it surely did not.
  * - `Cancelled`: `unsent` is the step that was intended and surely never started.
  * - `UndoFailed`: `sent` are the phases of its calls that may have left; without it nobody knows which.
+ * - `Parked`: `unsent` is the step that was intended and surely never started.
  * - `Redefined`: the run goes on under another definition that agrees on all it has started.
+ * - `Forced`: an operator knows what became of a step, or that it is undone, and says how.
  */
 export const Event = Schema.Union([
   Schema.TaggedStruct("Intended", { step }),
@@ -53,8 +55,22 @@ export const Event = Schema.Union([
     detail: Schema.String,
     sent: Schema.optionalKey(Schema.Array(Schema.String))
   }),
-  Schema.TaggedStruct("Parked", { step: Schema.optionalKey(step), reason: Schema.String }),
-  Schema.TaggedStruct("Resumed", {}),
+  Schema.TaggedStruct("Parked", {
+    step: Schema.optionalKey(step),
+    reason: Schema.String,
+    unsent: Schema.optionalKey(step)
+  }),
+  Schema.TaggedStruct("Resumed", { by: Schema.optionalKey(Schema.String), reason: Schema.optionalKey(Schema.String) }),
+  Schema.TaggedStruct("Forced", {
+    step,
+    by: Schema.String,
+    evidence: Schema.String,
+    as: Schema.Union([
+      Schema.TaggedStruct("Undone", {}),
+      Schema.TaggedStruct("Happened", { result: Schema.String }),
+      Schema.TaggedStruct("NeverHappened", {})
+    ])
+  }),
   Schema.TaggedStruct("Redefined", { definition: Schema.String })
 ])
 
@@ -81,6 +97,8 @@ export const runId = (saga: string, id: string): RunId => ({
  * - `epoch` grows with every change of owner and never restarts.
  * - `length` counts entries.
  * - `leaseUntil` is 0 when nobody holds it.
+ * - `step` is the one that the last entry about a step is about.
+ * - `pauseRequested` says who wants it parked, and why.
  */
 export interface Run extends RunId {
   readonly fingerprint: string
@@ -92,6 +110,8 @@ export interface Run extends RunId {
   readonly leaseUntil: number
   readonly length: number
   readonly cancelRequested: boolean
+  readonly pauseRequested: string | undefined
+  readonly step: string | undefined
   readonly createdAt: number
   readonly updatedAt: number
 }
@@ -131,8 +151,8 @@ export interface ClaimRequest extends RunId {
   readonly leaseMillis: number
   /** What to begin with when there is no such run; without it nothing is made. */
   readonly opening?: Opening | undefined
-  /** Also takes a run that is parked or whose compensation has failed. */
-  readonly reopen?: boolean | undefined
+  /** Also takes a run that is parked or whose compensation has failed; `Completed`: one that has ended well too. */
+  readonly reopen?: boolean | "Completed" | undefined
 }
 
 /** @internal */
@@ -154,6 +174,46 @@ export interface AppendReply {
   /** False: the caller no longer owns the run and nothing was written. */
   readonly appended: boolean
   readonly cancelRequested: boolean
+  readonly pauseRequested: string | undefined
+}
+
+/** @internal */
+export interface PauseRequest extends RunId {
+  /** Who wants it, and why. */
+  readonly note: string
+}
+
+/** @internal Which message of which step. */
+export interface SignalRequest extends RunId {
+  readonly step: string
+  /** Names the message: one that is sent again is known by it. */
+  readonly event: string
+  /** JSON as the step's schema encodes it. */
+  readonly value: string
+}
+
+/** @internal `Full`: so many messages wait for the run already that this one was not kept. */
+export type SignalReply = "Kept" | "Known" | "Full"
+
+/** @internal Messages that one run may have, of all steps together. */
+export const signalsMax = 1_000
+
+/** @internal */
+export interface InboxRequest extends RunId {
+  readonly step: string
+}
+
+/** @internal What waits for a run that waits: the first message of the step, and what others want. */
+export interface Inbox {
+  readonly value: string | undefined
+  readonly cancelRequested: boolean
+  readonly pauseRequested: string | undefined
+}
+
+/** @internal The step that these events are about in the end. */
+export const stepOf = (events: ReadonlyArray<Event>): string | undefined => {
+  const last = events.findLast((event) => "step" in event && event.step !== undefined)
+  return last !== undefined && "step" in last ? last.step : undefined
 }
 
 /** @internal */
@@ -176,6 +236,9 @@ export interface OrphansRequest {
 export interface ListRequest {
   readonly saga?: string | undefined
   readonly state?: State | undefined
+  readonly step?: string | undefined
+  /** Runs that nobody has written to for so long. */
+  readonly untouchedMillis?: number | undefined
   /** 1 to 1000. */
   readonly limit: number
   /** The `key` of the last run of the page before. */

@@ -21,9 +21,11 @@ export const decodeRun = (row: Row): Run | undefined => {
   const [key, saga, id, fingerprint, definition, payload, state, owner] = row
   const [epoch, leaseUntil, length, cancelRequested] = row.slice(8, 12).map(integer)
   const [createdAt, updatedAt] = row.slice(13, 15).map(integer)
+  const [step, pause] = row.slice(15, 17)
   return isText(key) && isText(saga) && isText(id) && isText(fingerprint) && isText(definition) && isText(payload) &&
       isState(state) && isText(owner) && isNumber(epoch) && isNumber(leaseUntil) && isNumber(length) &&
-      isNumber(cancelRequested) && isNumber(createdAt) && isNumber(updatedAt)
+      isNumber(cancelRequested) && isNumber(createdAt) && isNumber(updatedAt) && isTextOrNull(step) &&
+      isTextOrNull(pause)
     ? {
       key,
       saga,
@@ -37,12 +39,15 @@ export const decodeRun = (row: Row): Run | undefined => {
       leaseUntil,
       length,
       cancelRequested: cancelRequested === 1,
+      pauseRequested: pause ?? undefined,
+      step: step ?? undefined,
       createdAt,
       updatedAt
     }
     : undefined
 }
 
+const isTextOrNull = (value: unknown): value is string | null => value === null || isText(value)
 const isNumber = (value: number | undefined): value is number => value !== undefined && !Number.isNaN(value)
 
 /** @internal The last entry, which the row of the run holds too. */

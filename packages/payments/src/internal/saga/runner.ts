@@ -17,7 +17,7 @@ import type { SagaLog } from "../../SagaLog.ts"
 import type { Digest } from "../effect/crypto.ts"
 import { kindOf } from "../stack/kind.ts"
 import type { Leases } from "../stack/leases.ts"
-import { type Attempt, makeTries, runStep, type Tries, undoStep, verifyStep } from "./attempt.ts"
+import { type Attempt, makeTries, runStep, type Tries, undoStep, verifyStep, waited } from "./attempt.ts"
 import { bounded } from "./bounded.ts"
 import type { Compiled } from "./compile.ts"
 import {
@@ -35,7 +35,8 @@ import { Departures } from "./departures.ts"
 import type { RunEntry } from "./entry.ts"
 import { Suspended } from "./errors.ts"
 import { define, resultsOf } from "./execution.ts"
-import type { AppendReply, Event, History, State } from "./record.ts"
+import type { Inbox } from "./inbox.ts"
+import { type AppendReply, type Event, type History, isUnfinished, type State } from "./record.ts"
 import type { LogUnavailable } from "./unavailable.ts"
 
 /** @internal What all runs of a process share. */
@@ -43,6 +44,7 @@ export interface Shared {
   readonly log: SagaLog["Service"]
   readonly digest: Digest.Digest["Service"]
   readonly leases: Leases<RunEntry>
+  readonly inbox: Inbox
   readonly resultLimitBytes: number
   /** For how long an entry is written again and again before the run is suspended. */
   readonly logMillis: number
@@ -50,6 +52,8 @@ export interface Shared {
 
 const backoffMinMillis = 20
 const backoffMaxMillis = 1000
+// How soon a wait whose time is up asks a log again that did not answer.
+const lookMillis = 1000
 
 type Effect_<A> = Effect.Effect<A, Suspended, unknown>
 
@@ -77,6 +81,7 @@ export class Runner {
   private failedAt: number | undefined = undefined
   private length: number
   private cancelRequested: boolean
+  private pauseRequested: string | undefined
   /** What the log's clock showed at a moment of ours. */
   private readonly logAt: number
   private readonly monotonicAt: number
@@ -101,6 +106,7 @@ export class Runner {
     this.quietSince = this.monotonicAt - (resumed === undefined ? 0 : Math.max(0, history.now - resumed.at))
     this.length = history.run.length
     this.cancelRequested = history.run.cancelRequested
+    this.pauseRequested = history.run.pauseRequested
     this.state = initial(compiled.shape)
     for (const { at, events } of history.entries) this.apply(events, at)
     const isUnwinding = statusOf(compiled.shape, this.state) === "Compensating"
@@ -180,6 +186,9 @@ export class Runner {
           case "Verify":
             signal = yield* this.verify(command.step)
             break
+          case "Wait":
+            signal = yield* this.wait(command.step)
+            break
           case "Undo":
           case "Stop":
             return "Stop"
@@ -232,6 +241,47 @@ export class Runner {
       if (end._tag === "Succeeded") define(this.results, attempt.step.name, end.value)
       if (end._tag === "Unknown") this.doubts.set(step, end.detail)
       return { ...end, step }
+    })
+  }
+
+  private wait(step: number): Effect_<Signal> {
+    return Effect.gen({ self: this }, function*() {
+      const compiled = this.compiled.steps[step]
+      const { wait } = compiled ?? {}
+      if (compiled === undefined || wait === undefined) return yield* Effect.die(new Error("decide named no wait"))
+      const until = (this.intendedAt.get(step) ?? this.now) + wait.millis
+      for (;;) {
+        yield* this.alive
+        const { id } = this.entry
+        this.entry.isWaiting = true
+        const waiting = Effect.ensuring(
+          this.shared.inbox.next(id, compiled.name, this.cancelRequested, until - this.now),
+          Effect.sync(() => {
+            this.entry.isWaiting = false
+          })
+        )
+        let found = this.now < until ? yield* waiting : undefined
+        const isOver = this.now >= until
+        if (found === undefined && isOver) {
+          // What has come in time is taken also when it is found late.
+          found = yield* this.shared.inbox.once(id, compiled.name)
+          if (found === undefined) {
+            yield* Effect.sleep(Duration.millis(lookMillis))
+            continue
+          }
+        }
+        if (found?.pauseRequested !== undefined) {
+          return { _tag: "Pause", note: found.pauseRequested, unsent: step }
+        }
+        if (found?.cancelRequested === true && !this.cancelRequested) {
+          this.cancelRequested = true
+          return { _tag: "Cancel", unsent: step }
+        }
+        if (found?.value === undefined && !isOver) continue
+        const end = waited(compiled, wait, this.results, found?.value, this.shared.resultLimitBytes)
+        if (end._tag === "Succeeded") define(this.results, compiled.name, end.value)
+        return { ...end, step }
+      }
     })
   }
 
@@ -324,12 +374,21 @@ export class Runner {
 
   /** Makes the events durable, then says what to do: what was asked for meanwhile may have changed it. */
   private settle(decision: Decision): Effect_<Command> {
-    if (decision.events.length === 0) return Effect.succeed(decision.command)
-    return Effect.flatMap(this.append(decision.events), () => {
-      const { command } = decision
-      const isAsked = this.cancelRequested && command._tag === "Run"
+    const { command, events } = decision
+    const written = events.length === 0 ? Effect.void : this.append(events)
+    return Effect.flatMap(written, () => {
+      const { shape } = this.compiled
+      if (this.pauseRequested !== undefined && isUnfinished(statusOf(shape, this.state))) {
+        const note = this.pauseRequested
+        this.pauseRequested = undefined
+        const isUnsent = (command._tag === "Run" || command._tag === "Wait") &&
+          events.some(({ _tag }) => _tag === "Intended")
+        const unsent = isUnsent ? command.step : undefined
+        return this.settle(decide(shape, this.state, { _tag: "Pause", note, unsent }))
+      }
+      const isAsked = this.cancelRequested && events.length > 0 && (command._tag === "Run" || command._tag === "Wait")
       return isAsked
-        ? this.settle(decide(this.compiled.shape, this.state, { _tag: "Cancel", unsent: command.step }))
+        ? this.settle(decide(shape, this.state, { _tag: "Cancel", unsent: command.step }))
         : Effect.succeed(command)
     })
   }
@@ -350,6 +409,7 @@ export class Runner {
       this.apply(events, this.now)
       this.length++
       this.cancelRequested ||= reply.cancelRequested
+      this.pauseRequested = reply.pauseRequested
       return Effect.void
     }))
   }

@@ -7,7 +7,8 @@
  * @internal
  */
 import { compile, type Dialect, rows, type Statement, type Types } from "../sql/statement.ts"
-import { columns, entryColumns } from "./tables.ts"
+import { signalsMax } from "./record.ts"
+import { columns, entryColumns, signalColumns } from "./tables.ts"
 
 const types: Types = {
   rows: "text",
@@ -30,6 +31,10 @@ const types: Types = {
   tail: "text",
   after: "text",
   age: "bigint",
+  step: "text",
+  event: "text",
+  value: "text",
+  note: "text",
   limit: "bigint"
 }
 
@@ -40,6 +45,17 @@ export interface Pair {
   /** What a row of `many` holds. */
   readonly names: ReadonlyArray<string>
 }
+
+/** @internal By which columns runs are listed. */
+export interface Filters {
+  readonly saga: boolean
+  readonly state: boolean
+  readonly step: boolean
+  readonly age: boolean
+}
+
+/** @internal What a row of `inbox` holds. */
+export const inboxNames = ["key", "step"]
 
 /** @internal */
 export type Statements = ReturnType<typeof make>
@@ -77,21 +93,53 @@ export const make = (name: string, dialect: Dialect) => {
     release: build(`UPDATE ${table} AS t SET lease_until = 0 WHERE t.key = :key AND ${owned} RETURNING key`),
     cancel: build(`UPDATE ${table} AS t SET cancel_requested = 1
 WHERE t.key = :key AND t.state IN ('Running', 'Parked') RETURNING ${columns.join(", ")}, NOW AS now`),
+    pause: build(`UPDATE ${table} AS t SET pause = :note
+WHERE t.key = :key AND ${unfinished} RETURNING ${columns.join(", ")}, NOW AS now`),
     look: build(`${run} WHERE t.key = :key`),
     entries: build(
       `SELECT ${entryColumns.join(", ")} FROM ${entries} WHERE key IN (${values(dialect, "keys")}) ORDER BY key, seq`
     ),
-    list: (filters: { readonly saga: boolean; readonly state: boolean }) =>
+    list: (filters: Filters) =>
       build(
         `${run} WHERE t.key > :after${filters.saga ? " AND t.saga = :saga" : ""}${
           filters.state ? " AND t.state = :state" : ""
+        }${filters.step ? " AND t.step = :step" : ""}${
+          filters.age ? " AND t.updated_at <= NOW - :age" : ""
         } ORDER BY t.key LIMIT :limit`
       ),
+    ...messages(name, dialect, build),
+    ...upkeep(name, dialect, build)
+  }
+}
+
+type Build = (text: string) => Statement
+
+const messages = (name: string, dialect: Dialect, build: Build) => {
+  const [table, signals] = [`"${name}"`, `"${name}_signals"`]
+  return {
+    // The bound is one of good order: writers that come at once may pass it by their number.
+    signal: build(`INSERT INTO ${signals} (${signalColumns.join(", ")}) SELECT :key, :step, :event, :value, NOW
+WHERE (SELECT count(*) FROM ${signals} WHERE key = :key) < ${signalsMax} ON CONFLICT DO NOTHING RETURNING key`),
+    signalled: build(`SELECT key FROM ${signals} WHERE key = :key AND step = :step AND event = :event`),
+    inbox: build(`SELECT r.p_key, r.p_step, t.cancel_requested, t.pause, (
+  SELECT s.value FROM ${signals} AS s WHERE s.key = r.p_key AND s.step = r.p_step ORDER BY s.at, s.event LIMIT 1
+) FROM ${dialect.name === "pg" ? "(SELECT * FROM " : ""}${rows(dialect, types, inboxNames)}${
+      dialect.name === "pg" ? ")" : ""
+    } AS r LEFT JOIN ${table} AS t ON t.key = r.p_key`)
+  }
+}
+
+const upkeep = (name: string, dialect: Dialect, build: Build) => {
+  const [table, entries, signals] = [`"${name}"`, `"${name}_entries"`, `"${name}_signals"`]
+  return {
     ended: build(`SELECT key FROM ${table} WHERE state IN ('Completed', 'Compensated') AND updated_at <= NOW - :age
 LIMIT :limit${dialect.name === "pg" ? " FOR UPDATE SKIP LOCKED" : ""}`),
     dropRuns: build(`DELETE FROM ${table} WHERE key IN (${values(dialect, "keys")})
 AND state IN ('Completed', 'Compensated') RETURNING key`),
-    dropEntries: build(`DELETE FROM ${entries} WHERE key IN (${values(dialect, "keys")})`)
+    dropEntries: build(`DELETE FROM ${entries} WHERE key IN (${values(dialect, "keys")})`),
+    dropSignals: build(`DELETE FROM ${signals} WHERE key IN (${values(dialect, "keys")})`),
+    dropStray: build(`DELETE FROM ${signals} WHERE key IN (SELECT DISTINCT s.key FROM ${signals} AS s
+WHERE s.at <= NOW - :age AND NOT EXISTS (SELECT 1 FROM ${table} AS t WHERE t.key = s.key) LIMIT :limit)`)
   }
 }
 
@@ -104,7 +152,7 @@ const values = (dialect: Dialect, name: string): string =>
 // Its own claim again, or free: nobody works on it and somebody has to.
 const again = "(t.owner = :owner AND t.lease_until <> 0)"
 const isFree = `(${again} OR (t.lease_until <= NOW AND (${unfinished}
-  OR (:reopen = 1 AND t.state IN ('Parked', 'FailedCompensation')))))`
+  OR (:reopen >= 1 AND t.state IN ('Parked', 'FailedCompensation')) OR (:reopen = 2 AND t.state = 'Completed'))))`
 
 const retaken = ({ greatest }: Dialect): { readonly [column: string]: string } => ({
   owner: ":owner",
@@ -138,12 +186,13 @@ const createNames = [
   "open",
   "owner",
   "lease",
-  "tail"
+  "tail",
+  "step"
 ]
 
 const created = (epoch: string): string =>
   `:key, :saga, :id, :fingerprint, :definition, :payload, :state, :owner, ${epoch},
-  CASE WHEN :open = 1 THEN NOW + :lease ELSE 0 END, 1, 0, :tail, NOW, NOW`
+  CASE WHEN :open = 1 THEN NOW + :lease ELSE 0 END, 1, 0, :tail, NOW, NOW, :step, NULL`
 
 /** Makes the run, or takes over one that is free and about the same. Answers nothing when it is neither. */
 const create = (table: string, entries: string, dialect: Dialect) => (source: string): string => {
@@ -171,15 +220,16 @@ entered AS (
 SELECT put.*, put.updated_at AS now FROM put`
 }
 
-const appendNames = ["key", "owner", "epoch", "seq", "state", "open", "tail"]
+const appendNames = ["key", "owner", "epoch", "seq", "state", "open", "tail", "step"]
 
 const append = (table: string, entries: string, dialect: Dialect) => (source: string): string => {
-  const set = `length = :seq, state = :state, tail = :tail,
+  const set = `length = :seq, state = :state, tail = :tail, step = COALESCE(:step, t.step),
+  pause = CASE WHEN :open = 1 THEN t.pause END,
   updated_at = CASE WHEN t.length = :seq THEN t.updated_at ELSE NOW END,
   lease_until = CASE WHEN :open = 1 THEN t.lease_until ELSE 0 END`
   const guard = `${owned} AND (t.length = :seq - 1 OR (t.length = :seq AND t.tail = :tail))`
   if (dialect.name === "sqlite") {
-    return `UPDATE ${table} AS t SET ${set} WHERE t.key = :key AND ${guard} RETURNING key, cancel_requested`
+    return `UPDATE ${table} AS t SET ${set} WHERE t.key = :key AND ${guard} RETURNING key, cancel_requested, pause`
   }
   return `WITH clock AS MATERIALIZED (SELECT ${dialect.now} AS now),
 r AS MATERIALIZED (SELECT * FROM ${source}),
@@ -188,11 +238,11 @@ locked AS MATERIALIZED (
 put AS (
   UPDATE ${table} AS t SET ${set} FROM clock, r, locked
   WHERE t.key = locked.key AND t.key = r.p_key AND ${guard}
-  RETURNING t.key, t.length, t.epoch, t.updated_at, t.state, t.tail, t.cancel_requested),
+  RETURNING t.key, t.length, t.epoch, t.updated_at, t.state, t.tail, t.cancel_requested, t.pause),
 entered AS (
   INSERT INTO ${entries} (${entryColumns.join(", ")})
   SELECT key, length, epoch, updated_at, state, tail FROM put ON CONFLICT (key, seq) DO NOTHING)
-SELECT put.key, put.cancel_requested FROM put`
+SELECT put.key, put.cancel_requested, put.pause FROM put`
 }
 
 /** @internal What a row of `renew` holds. */

@@ -4,10 +4,10 @@
  * @internal
  */
 import type * as Duration from "effect/Duration"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import type * as Schedule from "effect/Schedule"
-import type * as Schema from "effect/Schema"
+import * as Schema from "effect/Schema"
 import type { HasDisposition } from "../../PaymentError.ts"
 import type { Lookup } from "../../PaymentGateway.ts"
 import type { Claim } from "../stack/claim.ts"
@@ -133,6 +133,40 @@ export interface AnyStep {
   readonly undoTimeout: Duration.Input | undefined
   readonly inDoubt: "compensate" | "park" | undefined
   readonly closes: ReadonlyArray<string> | undefined
+  readonly wait?: Wait | undefined
+}
+
+/**
+ * A message from outside that a run waits for, as a value that sender and saga share.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Signal<in out Name extends string, in out A> {
+  readonly name: Name
+  readonly schema: Schema.Codec<A, unknown>
+}
+
+/**
+ * What became of a wait that has a deadline.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Arrival<A> =
+  | { readonly _tag: "Arrived"; readonly value: A }
+  | { readonly _tag: "DeadlinePassed" }
+
+/** @internal What a step waits for. */
+export interface Wait {
+  /** A message, as its schema says; undefined where time alone ends the wait. */
+  readonly message: Schema.Codec<unknown, unknown> | undefined
+  /** For how long; undefined is for ever. */
+  readonly deadline: Duration.Input | undefined
+  /** The answer is an `Arrival`. */
+  readonly isArrival: boolean
+  /** What the step fails with when the deadline has passed. */
+  readonly onDeadline: ((ctx: AnyContext) => unknown) | undefined
 }
 
 /** @internal What is wrong with the options that a verification was made with. */
@@ -204,6 +238,47 @@ export const add = (self: unknown, kind: Kind, name: string, options: unknown): 
   return makeUntyped(saga.name, saga.payload, [...saga.steps, step]) as never
 }
 
+const never = Effect.die(new Error("a step that waits does not run"))
+
+const addWait = (
+  self: unknown,
+  name: string,
+  { error, success, wait }: {
+    readonly error?: AnyStep["error"]
+    readonly success: AnyStep["success"]
+    readonly wait: Wait
+  }
+): never => add(self, "wait", name, { success, error, run: () => never, verify: "rerun", wait })
+
+/** @internal */
+export const addSignal = (
+  self: unknown,
+  { name, schema }: Signal<string, unknown>,
+  options: {
+    readonly deadline: Duration.Input
+    readonly error?: Schema.Codec<unknown, unknown>
+    readonly onDeadline?: (ctx: never) => unknown
+  } | undefined
+): never => {
+  const { deadline, error, onDeadline } = options ?? {}
+  const isArrival = deadline !== undefined && onDeadline === undefined
+  const success = isArrival
+    ? Schema.Union([Schema.TaggedStruct("Arrived", { value: schema }), Schema.TaggedStruct("DeadlinePassed", {})])
+    : schema
+  return addWait(self, name, {
+    success: success as AnyStep["success"],
+    ...error === undefined ? {} : { error },
+    wait: { message: schema, deadline, isArrival, onDeadline: onDeadline as Wait["onDeadline"] }
+  })
+}
+
+/** @internal */
+export const addSleep = (self: unknown, name: string, deadline: Duration.Input): never =>
+  addWait(self, name, {
+    success: Schema.Void as unknown as AnyStep["success"],
+    wait: { message: undefined, deadline, isArrival: false, onDeadline: undefined }
+  })
+
 // --- the order of steps, checked by the compiler
 
 /** @internal What a step gets from the saga. */
@@ -231,6 +306,12 @@ type IsOne<T, All> = T extends unknown ? [All] extends [T] ? true : false : neve
 /** @internal */
 export type BeforePivot<P> = [P] extends ["compensatable"] ? unknown
   : { readonly "a compensatable step cannot follow the pivot: make it retriable": never }
+
+/** @internal */
+export type FailsBeforePivot<P> = [P] extends ["compensatable"] ? unknown
+  : {
+    readonly "behind the pivot a deadline may not fail the saga: leave out onDeadline and branch on the arrival": never
+  }
 
 /** @internal */
 export type OnePivot<P> = [P] extends ["compensatable"] ? unknown

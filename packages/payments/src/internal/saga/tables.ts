@@ -1,6 +1,6 @@
 /**
- * The tables of the saga log and their migrations: one row per run, which carries owner, epoch and lease, and one row
- * per entry, which is never changed.
+ * The tables of the saga log and their migrations: one row per run, which carries owner, epoch and lease, one row per
+ * entry, and one per message for a run. Entries and messages are never changed.
  *
  * @internal
  */
@@ -24,8 +24,13 @@ export const columns = [
   "cancel_requested",
   "tail",
   "created_at",
-  "updated_at"
+  "updated_at",
+  "step",
+  "pause"
 ] as const
+
+/** @internal */
+export const signalColumns = ["key", "step", "event", "value", "at"] as const
 
 /** @internal */
 export const entryColumns = ["key", "seq", "epoch", "at", "state", "events"] as const
@@ -49,8 +54,32 @@ export const migrations = (
       ...triggers
     ]
     for (const statement of statements) yield* sql.unsafe(statement).unprepared
+  }),
+  "0002_signals": Effect.gen(function*() {
+    const sql = yield* SqlClient.SqlClient
+    const { integer, key } = sql.onDialectOrElse({
+      pg: () => ({ key: `text COLLATE "C"`, integer: "bigint" }),
+      orElse: () => ({ key: "text", integer: "integer" })
+    })
+    const statements = [
+      `ALTER TABLE "${table}" ADD COLUMN step text`,
+      `ALTER TABLE "${table}" ADD COLUMN pause text`,
+      signals(table, key, integer),
+      `CREATE INDEX "${table}_signals_at" ON "${table}_signals" (at)`
+    ]
+    for (const statement of statements) yield* sql.unsafe(statement).unprepared
   })
 })
+
+const signals = (table: string, key: string, integer: string): string =>
+  `CREATE TABLE "${table}_signals" (
+  key ${key} NOT NULL,
+  step ${key} NOT NULL,
+  event ${key} NOT NULL,
+  value text NOT NULL,
+  at ${integer} NOT NULL,
+  PRIMARY KEY (key, step, event)
+)`
 
 const runs = (table: string, key: string, integer: string): string =>
   `CREATE TABLE "${table}" (
