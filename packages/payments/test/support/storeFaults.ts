@@ -1,0 +1,77 @@
+/** Stores whose servers are reached through a proxy that fails on a plan. */
+import { NodeRedis, NodeSocket, NodeSocketServer } from "@effect/platform-node"
+import { PgClient } from "@effect/sql-pg"
+import { inject } from "@effect/vitest"
+import { type Duration, Effect, Layer, Redacted, type Scope } from "effect"
+import { IdempotencyStore } from "effect-payments"
+import { StoreFaults } from "effect-payments/testing"
+import { shiftRedis } from "../idempotency/shiftRedis.ts"
+import { shiftTime } from "../idempotency/shiftTime.ts"
+import { makeSchema } from "./postgres.ts"
+
+/** A proxy before the server of this URL. */
+const proxyTo = (protocol: StoreFaults.Protocol, url: URL) =>
+  StoreFaults.layer({
+    protocol,
+    upstream: NodeSocket.makeNet({ host: url.hostname, port: Number(url.port) }),
+    reset: Effect.map(NodeSocket.NetSocket, (socket) => socket.resetAndDestroy())
+  }).pipe(Layer.provide(NodeSocketServer.layer({ host: "127.0.0.1", port: 0 })))
+
+const through = (url: URL, port: number): string => {
+  const proxied = new URL(url)
+  proxied.port = `${port}`
+  proxied.hostname = "127.0.0.1"
+  return proxied.href
+}
+
+export interface Faulty {
+  readonly name: string
+  /** The store through the proxy, and beside it in the same place. */
+  readonly make: Effect.Effect<
+    {
+      readonly proxied: Layer.Layer<IdempotencyStore.IdempotencyStore, unknown, StoreFaults.StoreFaults>
+      readonly direct: Layer.Layer<IdempotencyStore.IdempotencyStore, unknown>
+      /** Lets time pass for the store. */
+      readonly shift: (duration: Duration.Input) => Effect.Effect<unknown, unknown>
+    },
+    unknown,
+    Scope.Scope
+  >
+  readonly proxy: Layer.Layer<StoreFaults.StoreFaults, unknown>
+}
+
+const onPort = <A, E, R>(make: (port: number) => Layer.Layer<A, E, R>) =>
+  Layer.unwrap(Effect.map(StoreFaults.StoreFaults, ({ port }) => make(port)))
+
+const postgresUrl = new URL(inject("postgres"))
+export const postgres: Faulty = {
+  name: "Postgres",
+  proxy: proxyTo(StoreFaults.postgres, postgresUrl),
+  make: Effect.map(makeSchema("store_faults"), (schema) => {
+    const client = (url: string) =>
+      PgClient.layer({ url: Redacted.make(url), maxConnections: 4, startupParameters: { search_path: schema } })
+    const store = (url: string) => IdempotencyStore.layerStoreSql().pipe(Layer.provide(client(url)))
+    return {
+      shift: (duration) => Effect.provide(shiftTime(duration), client(postgresUrl.href)),
+      direct: store(postgresUrl.href),
+      proxied: onPort((port) => store(through(postgresUrl, port)))
+    }
+  })
+}
+
+const redisUrl = new URL(inject("redis"))
+let prefixes = 0
+export const redis: Faulty = {
+  name: "Redis",
+  proxy: proxyTo(StoreFaults.redis, redisUrl),
+  make: Effect.sync(() => {
+    const prefix = `store-faults-${process.pid}-${prefixes++}`
+    const store = (url: string) =>
+      IdempotencyStore.layerStoreRedis({ prefix }).pipe(Layer.provide(NodeRedis.layer({ url })))
+    return {
+      shift: (duration) => Effect.provide(shiftRedis(prefix)(duration), NodeRedis.layer({ url: redisUrl.href })),
+      direct: store(redisUrl.href),
+      proxied: onPort((port) => store(through(redisUrl, port)))
+    }
+  })
+}
