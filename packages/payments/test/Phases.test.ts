@@ -27,7 +27,7 @@ const tables = Effect.gen(function*() {
 })
 
 const test = tester({
-  name: "SQLite",
+  ...sqlite,
   layer: Layer.merge(Phases.layerSql(), Layer.effectDiscard(tables)).pipe(Layer.provideMerge(sqlite.layer))
 })
 

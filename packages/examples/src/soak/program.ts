@@ -1,4 +1,4 @@
-/** The process of the kill test as one file, in a folder that goes with the scope. */
+/** Processes of kill tests as one file each, in a folder that goes with the scope. */
 import { Effect } from "effect"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -7,9 +7,7 @@ import { fileURLToPath } from "node:url"
 import { bundle } from "./bundle.ts"
 import type { Program } from "./Worker.ts"
 
-const source = fileURLToPath(new URL("worker.main.ts", import.meta.url))
-
-export const program = Effect.gen(function*() {
+export const programOf = Effect.fnUntraced(function*(source: string) {
   const folder = yield* Effect.acquireRelease(
     Effect.sync(() => mkdtempSync(join(tmpdir(), "idempotency-kills-"))),
     (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
@@ -18,3 +16,5 @@ export const program = Effect.gen(function*() {
   const made: Program = { path, env: { ...process.env, NODE_COMPILE_CACHE: folder } }
   return made
 })
+
+export const program = programOf(fileURLToPath(new URL("worker.main.ts", import.meta.url)))

@@ -17,7 +17,7 @@ const layers: Readonly<Record<StoreAt["kind"], (at: StoreAt) => Store>> = {
   // Nothing here cuts the power: a killed process loses nothing that it has written.
   sqlite: ({ place }) =>
     IdempotencyStore.layerStoreSql().pipe(
-      Layer.provide(SqliteClient.layer({ filename: place, busyTimeout: "10 seconds", synchronous: "NORMAL" }))
+      Layer.provide(SqliteClient.layer({ filename: place, busyTimeout: "20 seconds", synchronous: "NORMAL" }))
     ),
   postgres: ({ place, url }) =>
     IdempotencyStore.layerStoreSql().pipe(Layer.provide(layerPostgres(Redacted.make(url), place))),

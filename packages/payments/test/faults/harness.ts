@@ -6,7 +6,7 @@ import { Clock, Context, Duration, Effect, Exit, Latch, Layer, Result, Schema, S
 import { Card, Idempotency, IdempotencyStore, Money, PaymentError, PaymentGateway } from "effect-payments"
 import { TestGateway } from "effect-payments/testing"
 import type { Digest, SecureRandom } from "effect/crypto"
-import { SqlClient } from "effect/sql"
+import type { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
 import { createHash } from "node:crypto"
 import { recordId } from "../../src/internal/idempotency/record.ts"
@@ -20,6 +20,8 @@ export class Backing extends Context.Service<Backing, {
   readonly shift: (duration: Duration.Input) => Effect.Effect<void>
   /** How far it may get ahead of the processes. */
   readonly stepMillis: number
+  /** Whether a request to it has no answer yet. */
+  readonly isAsked: () => boolean
 }>()("test/Backing") {}
 
 export type StoreServices =
@@ -29,40 +31,90 @@ export type StoreServices =
   | SecureRandom.SecureRandom
 
 export interface Backend<R = never> {
-  readonly name: "memory" | "SQLite"
+  readonly name: "memory" | "SQLite" | "Postgres" | "Redis"
   readonly layer: Layer.Layer<StoreServices | R, unknown>
+  /** How many values a property is tried with. */
+  readonly runs: number
 }
 
 /** Its clock is the TestClock, which passes for all. */
 export const memory: Backend = {
   name: "memory",
+  runs: 100,
   layer: Layer.mergeAll(
     IdempotencyStore.layerStoreMemory(),
-    Layer.succeed(Backing, { shift: () => Effect.void, stepMillis: Number.POSITIVE_INFINITY }),
+    Layer.succeed(Backing, {
+      shift: () => Effect.void,
+      stepMillis: Number.POSITIVE_INFINITY,
+      isAsked: () => false
+    }),
     NodeCrypto.layer
   )
 }
 
-const backingSql = Layer.effect(
-  Backing,
-  Effect.map(SqlClient.SqlClient, (sql) => ({
-    shift: (duration) => Effect.orDie(Effect.provideService(shiftTime(duration), SqlClient.SqlClient, sql)),
-    stepMillis: 1000
-  }))
-)
+/**
+ * A store with a clock of its own, as it is, with how to move what it has noted into the past. The clock itself runs on
+ * meanwhile: that is taken off.
+ */
+export const overClock = <R>(
+  store: Layer.Layer<IdempotencyStore.IdempotencyStore, unknown, R>,
+  shift: (duration: Duration.Input) => Effect.Effect<unknown, unknown, R>
+): Layer.Layer<StoreServices, unknown, R> =>
+  Layer.effectContext(Effect.gen(function*() {
+    const context = yield* Effect.context<R>()
+    const inner = yield* IdempotencyStore.IdempotencyStore
+    let asked = 0
+    let last = performance.now()
+    const ask = <A, E>(self: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+      Effect.suspend(() => {
+        asked++
+        return Effect.ensuring(self, Effect.sync(() => void asked--))
+      })
+    const backing: Backing["Service"] = {
+      shift: (duration) =>
+        Effect.suspend(() => {
+          const passed = Math.floor(performance.now() - last)
+          last += passed
+          const millis = Duration.toMillis(Duration.fromInputUnsafe(duration)) - passed
+          return Effect.orDie(Effect.provideContext(shift(Duration.millis(millis)), context))
+        }),
+      stepMillis: 1000,
+      isAsked: () => asked > 0
+    }
+    const counted: FaultyStore.Store = {
+      ...inner,
+      claim: (request) => ask(inner.claim(request)),
+      complete: (request) => ask(inner.complete(request)),
+      release: (request) => ask(inner.release(request)),
+      renew: (requests) => ask(inner.renew(requests)),
+      resolve: (request) => ask(inner.resolve(request)),
+      inspect: (id) => ask(inner.inspect(id)),
+      list: (request) => ask(inner.list(request)),
+      evict: (id, options) => ask(inner.evict(id, options)),
+      sweep: (options) => ask(inner.sweep(options))
+    }
+    return Context.make(Backing, backing).pipe(Context.add(IdempotencyStore.IdempotencyStore, counted))
+  })).pipe(Layer.provide(store), Layer.merge(NodeCrypto.layer))
 
-/** Its clock is the database's: time passes by moving what is stored into the past. */
+/** Its clock is the database's. */
 export const sqlite: Backend<SqlClient.SqlClient> = {
   name: "SQLite",
-  layer: Layer.mergeAll(IdempotencyStore.layerStoreSql(), backingSql, NodeCrypto.layer).pipe(
+  runs: 100,
+  layer: overClock(IdempotencyStore.layerStoreSql(), shiftTime).pipe(
     Layer.provideMerge(SqliteClient.layer({ filename: ":memory:" }))
   )
 }
 
-/** Lets all fibers and callbacks that are ready run. */
-export const quiesce: Effect.Effect<void> = Effect.promise(async () => {
-  for (let turn = 0; turn < 4; turn++) await new Promise((resolve) => setImmediate(resolve))
-})
+/** Lets all fibers and callbacks that are ready run, and a store answer that has been asked. */
+export const quiesce: Effect.Effect<void, never, Backing> = Effect.flatMap(
+  Backing,
+  ({ isAsked }) =>
+    Effect.promise(async () => {
+      do {
+        for (let turn = 0; turn < 4; turn++) await new Promise((resolve) => setImmediate(resolve))
+      } while (isAsked())
+    })
+)
 
 /** Waits for the next millisecond of the real clock, which is a database's. */
 export const nextMillisecond: Effect.Effect<void> = Effect.promise(async () => {

@@ -107,7 +107,7 @@ export const payloads = (backend: Backend): void => {
         assert.deepStrictEqual(words, isWellFormed(payload) ? replays(2) : refusals(2))
         assert.strictEqual(total(), isWellFormed(payload) ? 1 : 0)
       }).pipe(Effect.scoped, Effect.provide(backend.layer)),
-    { arbitrary: { runs: 100 }, timeout: 60_000 }
+    { arbitrary: { runs: backend.runs }, timeout: 60_000 }
   )
 
   test(

@@ -110,7 +110,7 @@ export const results = (backend: Backend): void => {
         }
         assert.strictEqual(runs(), 1)
       }).pipe(Effect.scoped, Effect.provide(backend.layer)),
-    { arbitrary: { runs: 100 }, timeout: 60_000 }
+    { arbitrary: { runs: backend.runs }, timeout: 60_000 }
   )
 
   test(

@@ -2,6 +2,8 @@
 import { assert, it } from "@effect/vitest"
 import { readFileSync } from "node:fs"
 
+export const stores = ["memory", "SQLite", "Postgres", "Redis"] as const
+
 export interface Listed {
   readonly test: string
   readonly where: string
@@ -19,10 +21,10 @@ export const tableOf = (heading: string): ReadonlyArray<ReadonlyArray<string>> =
 }
 
 export const listed = (): ReadonlyArray<Listed> =>
-  tableOf("test").map(([test = "", where = "", stores = ""]) => ({
+  tableOf("test").map(([test = "", where = "", given = ""]) => ({
     test,
     where: where.replaceAll("`", ""),
-    stores: stores.split(", ")
+    stores: given === "all" ? stores : given.split(", ")
   }))
 
 interface Task {

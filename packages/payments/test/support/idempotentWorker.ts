@@ -1,14 +1,15 @@
-// A process of its own over one SQLite file and the gateway simulator: `idempotentWorker.ts JSON`. Prints one word per
+// A process of its own over a store and the gateway simulator: `idempotentWorker.ts JSON`. Prints one word per
 // line: what it has come to, and in the end its answers as JSON.
-import { SqliteClient } from "@effect-payments/sqlite"
-import { NodeCrypto } from "@effect/platform-node"
+import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import { Clock, Duration, Effect, Exit, Layer, Random, Schema } from "effect"
-import { Card, Idempotency, IdempotencyStore, Money, PaymentError, PaymentGateway, Resilience } from "effect-payments"
+import { Card, Idempotency, Money, PaymentError, PaymentGateway, Resilience } from "effect-payments"
 import { FetchHttpClient } from "effect/http"
 import * as SimGateway from "../../../examples/src/SimGateway.ts"
+import * as stores from "../../../examples/src/soak/stores.ts"
+import { StoreAt } from "../../../examples/src/soak/wire.ts"
 
 const Job = Schema.fromJsonString(Schema.Struct({
-  filename: Schema.String,
+  store: StoreAt,
   baseUrl: Schema.String,
   /**
    * `charge`: calls for all keys, `callers` at once for each. `ask`: before that, says what a call is told that does not
@@ -112,8 +113,7 @@ const skewed = (clock: Clock.Clock): Clock.Clock => {
 
 const services = Layer.mergeAll(
   Idempotency.layer({ sweepEvery: false }).pipe(
-    Layer.provide(IdempotencyStore.layerStoreSql()),
-    Layer.provide(SqliteClient.layer({ filename: job.filename, busyTimeout: "20 seconds", synchronous: "NORMAL" })),
+    Layer.provide(stores.layer(job.store)),
     Layer.provide(NodeCrypto.layer)
   ),
   SimGateway.layer({ baseUrl: job.baseUrl }).pipe(Layer.provide(FetchHttpClient.layer))
