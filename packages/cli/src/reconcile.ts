@@ -21,6 +21,7 @@ import * as Schema from "effect/Schema"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import { createReadStream } from "node:fs"
+import * as duration from "./duration.ts"
 import { makeProgress, type Progress } from "./progress.ts"
 import { toJsonLines, toLines } from "./reconciliationText.ts"
 import { makeTransactions, type Problem, type Transactions } from "./transactions.ts"
@@ -193,17 +194,11 @@ const readTolerance = Effect.fnUntraced(function*(flag: string, pairs: Readonly<
   return tolerance as NonNullable<Reconciliation.Policy["tolerance"]>
 })
 
-const units: Readonly<Record<string, string>> = { s: "seconds", m: "minutes", h: "hours", d: "days" }
-
 const readWindow = (text: string): Effect.Effect<Duration.Duration, BadInput> => {
-  if (text === "off") return Effect.succeed(Duration.infinity)
-  const [, count, unit = ""] = /^([0-9]{1,9}) ?([smhd]|seconds?|minutes?|hours?|days?)$/.exec(text) ?? []
-  const window = count === undefined
-    ? undefined
-    : Duration.fromInput(`${Number(count)} ${units[unit] ?? unit}` as never)
-  return window === undefined || Option.isNone(window)
+  const window = text === "off" ? Duration.infinity : duration.parse(text)
+  return window === undefined
     ? Effect.fail(new BadInput({ what: `--window: neither "off" nor a time such as "24 hours" or 36h` }))
-    : Effect.succeed(window.value)
+    : Effect.succeed(window)
 }
 
 const pairs = (name: string) => Flag.KeyValuePair(name).pipe(Flag.withDefault({} as Record<string, string>))

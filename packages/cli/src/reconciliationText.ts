@@ -6,6 +6,7 @@
  */
 import * as Money from "effect-payments/Money"
 import * as Reconciliation from "effect-payments/Reconciliation"
+import { align } from "./columns.ts"
 
 const grouped = new Intl.NumberFormat("en")
 
@@ -36,16 +37,6 @@ export function* toLines(report: Reconciliation.Report, limit: number): Iterable
 
 const tally = ({ records, sum }: Reconciliation.Tally): string =>
   `${grouped.format(records)} (${Money.formatAmount(sum)})`
-
-const widthMax = 40
-
-const align = (rows: ReadonlyArray<ReadonlyArray<string>>): ReadonlyArray<string> => {
-  const widths = rows.reduce<Array<number>>((widths, row) => {
-    for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, Math.min(widthMax, cell.length))
-    return widths
-  }, [])
-  return rows.map((row) => row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join("  ").trimEnd())
-}
 
 /**
  * The lines of one JSON object, each discrepancy on a line of its own.

@@ -42,7 +42,7 @@ import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import type { IdempotencyStore, StoreUnavailable } from "./IdempotencyStore.ts"
-import type { Digest, SecureRandom } from "./internal/effect/crypto.ts"
+import { Digest, type SecureRandom } from "./internal/effect/crypto.ts"
 import type { Call, Policy, ResolveContext as Context_ } from "./internal/idempotency/call.ts"
 import * as engine from "./internal/idempotency/engine.ts"
 import type { Answered } from "./internal/idempotency/entry.ts"
@@ -54,6 +54,7 @@ import * as record from "./internal/idempotency/record.ts"
 import { reader, yearMillis } from "./internal/option/option.ts"
 import { codecOf } from "./internal/stack/canonical.ts"
 import type { Claim as ClaimService, GatewayCallMustBeInsideIdempotent } from "./internal/stack/claim.ts"
+import { downstreamKey as deriveDownstreamKey } from "./internal/stack/makeClaim.ts"
 import type {
   BulkheadMustBeInsideIdempotent,
   CircuitBreakerMustBeInsideIdempotent,
@@ -581,6 +582,34 @@ export const inspect = (
   id: { readonly scope: Scope; readonly key: Key }
 ): Effect.Effect<record.Record | undefined, IdempotencyError, Idempotency> =>
   operate((store) => Effect.map(store.inspect(record.recordId(id.scope, id.key)), ({ record }) => record))
+
+/**
+ * The key under which the gateway calls of a phase leave: what to look for at the gateway, or in logs. `phase` is that of
+ * the call, by default `authorize`.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import { NodeCrypto } from "@effect/platform-node"
+ * import { Effect } from "effect"
+ * import { Idempotency } from "effect-payments"
+ *
+ * const scope = Idempotency.Scope.make({ tenant: "acme", operation: "charge", version: 1 })
+ * const sent = Idempotency.downstreamKey({ scope, key: Idempotency.Key.make("4711"), phase: "capture" })
+ *
+ * await Effect.runPromise(Effect.provide(sent, NodeCrypto.layer)) // => "ep1_0255351a40f698dfa908bcfa7ebac642f2600510"
+ * ```
+ *
+ * @category operators
+ * @since 0.1.0
+ */
+export const downstreamKey = (
+  id: { readonly scope: Scope; readonly key: Key; readonly phase?: string | undefined }
+): Effect.Effect<string, never, Digest.Digest> =>
+  Effect.flatMap(
+    Digest.Digest,
+    (digest) => deriveDownstreamKey(digest, record.recordId(id.scope, id.key), id.phase ?? "authorize")
+  )
 
 /**
  * One page of records in a stable order; `stuck` picks those that nobody works on and nobody knows.

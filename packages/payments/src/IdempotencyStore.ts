@@ -29,7 +29,7 @@ import * as Layer from "effect/Layer"
 import type { Aead, SecureRandom } from "./internal/effect/crypto.ts"
 import type { Redis } from "./internal/effect/redis.ts"
 import * as memory from "./internal/idempotency/memory.ts"
-import type * as record from "./internal/idempotency/record.ts"
+import * as record from "./internal/idempotency/record.ts"
 import * as redis from "./internal/idempotency/redis.ts"
 import type * as redisStart from "./internal/idempotency/redisStart.ts"
 import * as schema from "./internal/idempotency/schema.ts"
@@ -86,6 +86,28 @@ export type StoreUnavailable = unavailable.StoreUnavailable
  * @since 0.1.0
  */
 export type RecordId = record.RecordId
+
+/**
+ * The {@link RecordId} of a scope and a key, for a program that asks the port itself.
+ *
+ * **Gotchas**
+ *
+ * `id` holds the key as the client sent it: leave it out of logs and of what a person is shown.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import { Idempotency, IdempotencyStore } from "effect-payments"
+ *
+ * const scope = Idempotency.Scope.make({ tenant: "acme", operation: "charge", version: 1 })
+ *
+ * IdempotencyStore.recordId(scope, Idempotency.Key.make("4711")).id // => "4:acme6:charge1:4:4711"
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const recordId: (scope: RecordId["scope"], key: RecordId["key"]) => RecordId = record.recordId
 
 /**
  * One idempotent operation as it is stored. All times are milliseconds on the store's clock.
