@@ -25,6 +25,7 @@ export const levels = [
       "Phases",
       "Reconciliation",
       "Saga",
+      "SagaOperator",
       "UnitOfWork",
       "Webhook"
     ]
@@ -54,7 +55,7 @@ export const internals: Readonly<
   option: { from: "ports" },
   // What every store that seals shares.
   seal: { from: "ports" },
-  saga: { modules: ["Saga", "SagaLog"] },
+  saga: { modules: ["Saga", "SagaLog", "SagaOperator"] },
   signature: { modules: ["Signature", "Webhook"] },
   // What every store over SQL shares.
   sql: { from: "ports" },

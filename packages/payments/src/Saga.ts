@@ -52,6 +52,7 @@ import * as errors from "./internal/saga/errors.ts"
 import type * as execution from "./internal/saga/execution.ts"
 import { ParkRequested } from "./internal/saga/failure.ts"
 import * as mermaid from "./internal/saga/mermaid.ts"
+import * as operator from "./internal/saga/operator.ts"
 import * as steps from "./internal/saga/step.ts"
 import { GatewayCallMustBeInsideIdempotent } from "./internal/stack/claim.ts"
 import {
@@ -190,19 +191,19 @@ export const step = <const Name extends string, Ctx, A, E extends HasDisposition
  *
  * **Details**
  *
- * It is not undone. A final failure of it undoes the steps before; a doubt is verified, and when nobody can tell the saga
- * is parked and nothing is undone.
+ * It is not undone of itself. A final failure of it undoes the steps before; a doubt is verified, and when nobody can tell
+ * the saga is parked and nothing is undone. `compensate` is for {@link compensate} alone.
  *
  * @category steps
  * @since 0.1.0
  */
-export const pivot = <const Name extends string, Ctx, A, E extends HasDisposition, R, RV = never>(
+export const pivot = <const Name extends string, Ctx, A, E extends HasDisposition, R, RV = never, RC = never>(
   name: Name,
-  options: steps.Run<Ctx, A, E, R, RV> & steps.Fails<E>
+  options: steps.Run<Ctx, A, E, R, RV> & steps.Fails<E> & steps.MayCompensate<Ctx, A, RC>
 ) =>
 <E0, R0, P extends steps.Phase>(
   self: Saga<Ctx, E0, R0, P> & steps.Fresh<Name, Ctx> & steps.OnePivot<P>
-): Saga<steps.Extend<Ctx, Name, A>, E0 | E, R0 | Exclude<R | RV, steps.Provided>, "retriable"> =>
+): Saga<steps.Extend<Ctx, Name, A>, E0 | E, R0 | Exclude<R | RV | RC, steps.Provided>, "retriable"> =>
   steps.add(self, "pivot", name, options)
 
 /**
@@ -707,6 +708,30 @@ export const resume = <Ctx, E, R, P extends steps.Phase>(
 ): Effect.Effect<Execution<Ctx, E>, SagaError, R | Sagas> =>
   run((sagas, services) => sagas.resume(saga as unknown as Untyped, options.id, services))
 
+/**
+ * Undoes a run that has completed, by the undo of each step in reverse order, the pivot's too, and tells how that ended.
+ *
+ * **Details**
+ *
+ * For a return, a complaint, a mistake: someone decides it, and `by` and `reason` stay in the history. The pivot needs a
+ * `compensate`, or it is refused (`SagaInvalid`). What stands behind the pivot is not undone. Sent twice it is
+ * undone once. A run that has not completed is answered as it is, and nothing happens to it: see {@link cancel} and
+ * {@link resume}.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const compensate = <Ctx, E, R, P extends steps.Phase>(
+  saga: Saga<Ctx, E, R, P>,
+  options: { readonly id: string; readonly by: string; readonly reason: string }
+): Effect.Effect<Execution<Ctx, E>, SagaError, R | Sagas> =>
+  run((sagas, services) =>
+    Effect.flatMap(
+      operator.textOf(options.by, options.reason),
+      ([by, reason]) => sagas.reverse(saga as unknown as Untyped, options.id, { by, reason }, services)
+    )
+  )
+
 const run = <A>(
   f: (sagas: engine.Engine, services: Context.Context<unknown>) => Effect.Effect<A, SagaError>
 ): Effect.Effect<never, SagaError, never> =>
@@ -912,6 +937,8 @@ export const HistoryFull = errors.HistoryFull
 /** @category reasons @since 0.1.0 */
 export const TooManyRuns = errors.TooManyRuns
 /** @category reasons @since 0.1.0 */
+export const NotApplicable = errors.NotApplicable
+/** @category reasons @since 0.1.0 */
 export const SignalInvalid = errors.SignalInvalid
 /** @category reasons @since 0.1.0 */
 export const SignalsFull = errors.SignalsFull
@@ -931,6 +958,7 @@ export const SignalsFull = errors.SignalsFull
  * | `HistoryUnreadable` | the run has ended, but what it holds does not fit the schemas any more |
  * | `Redefined` | the run was begun under another definition, and is left to a process that knows that one |
  * | `HistoryFull`, `TooManyRuns`, `SignalsFull` | a bound is reached |
+ * | `NotApplicable` | what an operator asks for does not fit the run as it stands |
  * | `SignalInvalid` | the message was not kept |
  *
  * @category errors

@@ -60,6 +60,8 @@ export interface SagaState {
   readonly steps: ReadonlyArray<StepState>
   readonly cause: Failure | undefined
   readonly parked: { readonly step: string | undefined; readonly reason: string } | undefined
+  /** Pivots that are undone too, because someone wants all of it undone. */
+  readonly reversed: ReadonlyArray<string>
 }
 
 /** @internal */
@@ -115,7 +117,8 @@ export interface Decision {
 export const initial = (shape: Shape): SagaState => ({
   steps: shape.map(() => ({ progress: { _tag: "Waiting" }, undo: undefined })),
   cause: undefined,
-  parked: undefined
+  parked: undefined,
+  reversed: []
 })
 
 // --- the fold
@@ -143,15 +146,7 @@ const evolve = (shape: Shape, state: SagaState, event: Event): SagaState => {
       return at(() => ({ progress: { _tag: "InDoubt", detail } }), { cause: { _tag: "InDoubt", step, detail } })
     }
     case "Cancelled":
-      return {
-        ...state,
-        cause: { _tag: "Cancelled" },
-        steps: state.steps.map((step, index) =>
-          event.unsent !== undefined && shape[index]?.name === event.unsent
-            ? { ...step, progress: { _tag: "NotDone" } }
-            : step
-        )
-      }
+      return setting(shape, { ...state, cause: { _tag: "Cancelled" } }, event.unsent, "NotDone")
     case "Undone":
       return at(() => ({ undo: { _tag: "Undone" } }))
     case "Skipped":
@@ -162,13 +157,7 @@ const evolve = (shape: Shape, state: SagaState, event: Event): SagaState => {
       return at((step) => forced(state, step, event))
     case "Parked": {
       const { reason, step, unsent } = event
-      return {
-        ...state,
-        parked: { step, reason },
-        steps: state.steps.map((step, index) =>
-          unsent !== undefined && shape[index]?.name === unsent ? { ...step, progress: { _tag: "Waiting" } } : step
-        )
-      }
+      return setting(shape, { ...state, parked: { step, reason } }, unsent, "Waiting")
     }
     case "Resumed":
       return {
@@ -176,10 +165,25 @@ const evolve = (shape: Shape, state: SagaState, event: Event): SagaState => {
         parked: undefined,
         steps: state.steps.map((step) => step.undo?._tag === "Failed" ? { ...step, undo: undefined } : step)
       }
+    case "Reversed":
+      return { ...state, cause: { _tag: "Cancelled" }, reversed: event.pivots }
     case "Redefined":
       return state
   }
 }
+
+/** That step, which was intended, has surely not started. */
+const setting = (
+  shape: Shape,
+  state: SagaState,
+  unsent: string | undefined,
+  progress: "NotDone" | "Waiting"
+): SagaState => ({
+  ...state,
+  steps: state.steps.map((step, index) =>
+    unsent !== undefined && shape[index]?.name === unsent ? { ...step, progress: { _tag: progress } } : step
+  )
+})
 
 const forced = (
   state: SagaState,
@@ -206,7 +210,9 @@ export const fold = (shape: Shape, state: SagaState, events: ReadonlyArray<Event
 /** @internal Whether the step at this place may have happened and nothing has come of its undo yet. */
 export const isObligation = (shape: Shape, state: SagaState, index: number): boolean => {
   const step = state.steps[index]
-  return shape[index]?.kind === "compensatable" && step !== undefined && step.undo === undefined &&
+  const { kind, name } = shape[index] ?? {}
+  const isUndoable = kind === "compensatable" || (name !== undefined && state.reversed.includes(name))
+  return isUndoable && step !== undefined && step.undo === undefined &&
     step.progress._tag !== "Waiting" && step.progress._tag !== "NotDone"
 }
 

@@ -78,6 +78,12 @@ type Ended = Execution<unknown, unknown>
 type Answer<A> = Effect.Effect<A, SagaError>
 type Services = Context.Context<unknown>
 
+/** Who wants a run that has ended well undone, and why. */
+interface Reversal {
+  readonly by: string
+  readonly reason: string
+}
+
 /** @internal What a call wants with a run. */
 interface Want {
   readonly compiled: Compiled
@@ -85,7 +91,7 @@ interface Want {
   readonly services: Services
   readonly opening: Opening | undefined
   /** To take a run that is stuck too: to go on with it, or to have it undone where that is still possible. */
-  readonly reopen: "resume" | "cancel" | undefined
+  readonly reopen: "resume" | "cancel" | Reversal | undefined
   readonly isDetached: boolean
 }
 
@@ -204,6 +210,19 @@ export class Engine {
       ({ compiled, id }) =>
         this.follow({ compiled, id, services, opening: undefined, reopen: "resume", isDetached: true })
     )
+  }
+
+  /** Undoes a run that has ended well, by its steps' own undos; whatever else it is is told as it is. */
+  reverse(saga: Untyped, id: string, reversal: Reversal, services: Services): Answer<Ended> {
+    return Effect.flatMap(this.prepare(saga, id), ({ compiled, id }) => {
+      const pivot = compiled.steps.find(({ kind }) => kind === "pivot")
+      const isUndoable = pivot === undefined || (pivot.step.compensate as unknown) !== undefined
+      return isUndoable
+        ? this.follow({ compiled, id, services, opening: undefined, reopen: reversal, isDetached: true })
+        : fail(
+          new SagaInvalid({ detail: `its pivot "${pivot.name}" has no compensate, without which nothing is undone` })
+        )
+    })
   }
 
   /** Takes over at most `limit` runs that nobody holds and drives them in the background; answers how many. */
@@ -407,7 +426,7 @@ export class Engine {
       owner: entry.owner,
       leaseMillis: entry.leaseMillis,
       opening,
-      reopen: reopen !== undefined
+      reopen: typeof reopen === "object" ? "Completed" : reopen !== undefined
     }
     const sentAt = this.shared.leases.nowMillis()
     // A second try under the same owner: a claim whose reply was lost recognises itself.
@@ -530,7 +549,10 @@ export class Engine {
     this.shared.leases.hold(entry, sentAt - Math.max(0, entry.leaseMillis - (run.leaseUntil - history.now)))
     entry.know(run.fingerprint)
     const drive = Effect.gen({ self: this }, function*() {
-      if (reopen === "cancel" && !isUnfinished(run.state) && !canCancel(compiled, history)) {
+      // Who wants all of it undone does not have a run go on that is stuck.
+      const isLeft = typeof reopen === "object" ? run.state !== "Completed" : reopen === "cancel" &&
+        !canCancel(compiled, history)
+      if (isLeft && !isUnfinished(run.state)) {
         yield* this.release(entry)
         return yield* this.ended(compiled, history)
       }
@@ -578,8 +600,13 @@ export class Engine {
         yield* this.add(entry, run.length + 1, "Parked", [{ _tag: "Parked", reason }])
         return { _tag: "Parked" as const, step: undefined, reason }
       }
+      const pivots = compiled.shape.flatMap(({ kind, name }) => kind === "pivot" ? [name] : [])
       const events: ReadonlyArray<Event> = [
-        ...reopen !== undefined && !isUnfinished(run.state) ? [{ _tag: "Resumed" as const }] : [],
+        ...reopen === undefined || isUnfinished(run.state)
+          ? []
+          : run.state === "Completed" && typeof reopen === "object"
+          ? [{ _tag: "Reversed" as const, ...reopen, pivots }]
+          : [{ _tag: "Resumed" as const }],
         ...definitionOf(history) === compiled.definition
           ? []
           : [{ _tag: "Redefined" as const, definition: compiled.definition }]

@@ -109,6 +109,14 @@ export class TooManyRuns extends Schema.TaggedError<TooManyRuns>()("TooManyRuns"
 }
 
 /** @internal */
+export class NotApplicable extends Schema.TaggedError<NotApplicable>()("NotApplicable", { detail: Schema.String }) {
+  readonly disposition = "Refused" as const
+  override get message(): string {
+    return `nothing was changed: ${this.detail}`
+  }
+}
+
+/** @internal */
 export class SignalInvalid extends Schema.TaggedError<SignalInvalid>()("SignalInvalid", { detail: Schema.String }) {
   readonly disposition = "Refused" as const
   override get message(): string {
@@ -138,6 +146,7 @@ export const Reason = Schema.Union([
   Redefined,
   HistoryFull,
   TooManyRuns,
+  NotApplicable,
   SignalInvalid,
   SignalsFull
 ])

@@ -40,6 +40,7 @@ const step = Schema.String
  * - `UndoFailed`: `sent` are the phases of its calls that may have left; without it nobody knows which.
  * - `Parked`: `unsent` is the step that was intended and surely never started.
  * - `Redefined`: the run goes on under another definition that agrees on all it has started.
+ * - `Resumed`, `Reversed`: someone wants it to go on, or a run that has ended well to be undone, with these pivots.
  * - `Forced`: an operator knows what became of a step, or that it is undone, and says how.
  */
 export const Event = Schema.Union([
@@ -61,6 +62,7 @@ export const Event = Schema.Union([
     unsent: Schema.optionalKey(step)
   }),
   Schema.TaggedStruct("Resumed", { by: Schema.optionalKey(Schema.String), reason: Schema.optionalKey(Schema.String) }),
+  Schema.TaggedStruct("Reversed", { by: Schema.String, reason: Schema.String, pivots: Schema.Array(Schema.String) }),
   Schema.TaggedStruct("Forced", {
     step,
     by: Schema.String,

@@ -114,6 +114,13 @@ export interface Compensates<Ctx, A, RC> {
   readonly closes?: ReadonlyArray<NoInfer<Exclude<keyof Ctx, "payload">>> | undefined
 }
 
+/** @internal The pivot's undo, for a saga that someone wants undone after it has completed. */
+export interface MayCompensate<Ctx, A, RC> {
+  readonly compensate?: ((outcome: Outcome<NoInfer<A>>, ctx: Ctx) => Effect.Effect<unknown, unknown, RC>) | undefined
+  readonly undoSchedule?: Schedule.Schedule<unknown> | undefined
+  readonly undoTimeout?: Duration.Input | undefined
+}
+
 /** @internal */
 export type AnyContext = Readonly<Record<string, unknown>>
 
