@@ -49,7 +49,7 @@ export const internals: Readonly<
   effect: { from: "values" },
   gateway: { modules: ["PaymentGateway"] },
   http: { modules: ["http"] },
-  idempotency: { modules: ["Idempotency", "IdempotencyStore", "Inbox", "Phases", "testing"] },
+  idempotency: { modules: ["Idempotency", "IdempotencyStore", "Inbox", "Phases", "http", "testing"] },
   money: { modules: ["Currency", "Money", "MoneyError", "Ratio"] },
   // How options are checked.
   option: { from: "ports" },

@@ -1,6 +1,6 @@
 import { NodeCrypto, NodeHttpServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Data, Effect, Exit, Layer, Logger, Result, Schema, type Scope, Stream } from "effect"
+import { Data, Effect, Exit, Layer, Logger, Result, Schema, Stream } from "effect"
 import { Idempotency, IdempotencyStore, PaymentError, Resilience } from "effect-payments"
 import { IdempotencyKey, IdempotencyProblem } from "effect-payments/http"
 import {
@@ -204,28 +204,45 @@ describe("options", () => {
       }), { duplicates: "await" })))
   })
 
-  for (
-    const [name, options] of Object.entries({
-      version: { version: 0 },
-      bodyLimitBytes: { bodyLimitBytes: 0 },
-      responseLimitBytes: { responseLimitBytes: 2 ** 24 }
-    })
-  ) {
-    it.live(`${name} out of bounds is a mistake in the program`, () =>
+  class Keyed extends IdempotencyKey.Service<Keyed>()("test/Keyed") {}
+
+  const wrong: ReadonlyArray<readonly [option: string, options: Options]> = [
+    ["version", { version: 0 }],
+    ["bodyLimitBytes", { bodyLimitBytes: 0 }],
+    ["responseLimitBytes", { responseLimitBytes: 2 ** 24 }],
+    ["tenant", { tenant: "" }],
+    ["tenant", { tenant: "\u00e9" }],
+    ["documentation", { documentation: "https://docs.example/a b" }],
+    ["documentation", { documentation: "https://docs.example/>, <https://evil.example/" }],
+    ["attemptsMax", { attemptsMax: 0 }],
+    ["awaitAtMost", { awaitAtMost: "2 days" }],
+    ["lease", { lease: "1 millis" }],
+    ["resolveTimeout", { resolveTimeout: "2 hours" }],
+    ["settle", { settle: 0 }],
+    ["ttl", { ttl: "1 millis" }]
+  ]
+  for (const [option, options] of wrong) {
+    it.live(`${option} out of bounds is a mistake in the program, found when the layer is built: ${JSON.stringify(options)}`, () =>
       Effect.gen(function*() {
-        const built = Layer.build(
-          Layer.provide(IdempotencyKey.middleware({ tenant: "acme", ...options }).layer, store)
-        ) as Effect.Effect<unknown, never, Scope.Scope>
-        const exit = yield* Effect.exit(Effect.scoped(built))
-        const reason = Exit.isFailure(exit) ? exit.cause.reasons[0] : undefined
-        assert.isTrue(reason?._tag === "Die" && reason.defect instanceof Resilience.InvalidOption)
+        const given = { tenant: "acme", ...options }
+        const layers: ReadonlyArray<Layer.Layer<never, never, Idempotency.Idempotency>> = [
+          IdempotencyKey.middleware(given).layer,
+          IdempotencyKey.layer(Keyed, given)
+        ]
+        for (const layer of layers) {
+          const built = Layer.build(Layer.provide(layer, store))
+          const exit = yield* Effect.exit(Effect.scoped(built))
+          const reason = Exit.isFailure(exit) ? exit.cause.reasons[0] : undefined
+          const defect = reason?._tag === "Die" ? reason.defect : undefined
+          assert.isTrue(defect instanceof Resilience.InvalidOption && defect.option === option, String(exit))
+        }
       }))
   }
 
-  it.live("a tenant that is no name is a mistake in the program", () =>
+  it.live("a tenant of a request that is no name is a mistake in the program", () =>
     Effect.gen(function*() {
       assert.strictEqual((yield* ask()).status, 500)
-    }).pipe(Effect.provide(serve(() => Effect.die("ran"), { tenant: "\u00e9" }))))
+    }).pipe(Effect.provide(serve(() => Effect.die("ran"), { tenant: Effect.succeed("\u00e9") }))))
 })
 
 describe("a method without side effects", () => {

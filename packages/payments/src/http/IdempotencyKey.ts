@@ -184,7 +184,8 @@ export const Service =
 type Problems = typeof Problem.all
 
 /**
- * The implementation of a middleware that {@link Service} has declared. Dies with `Resilience.InvalidOption`.
+ * The implementation of a middleware that {@link Service} has declared. Dies with `Resilience.InvalidOption` when it
+ * is built.
  *
  * @category layers
  * @since 0.1.0
@@ -203,7 +204,7 @@ export const layer = <Self, Requires, R extends Requires | HttpRouter.Provided =
 
 /**
  * The same for routes of an `HttpRouter`: provide its `layer` to them, or `combine` it with the middleware that provides
- * what `tenant` reads. Dies with `Resilience.InvalidOption`.
+ * what `tenant` reads. Dies with `Resilience.InvalidOption` when it is built.
  *
  * **Example**
  *

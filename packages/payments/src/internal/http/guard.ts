@@ -13,6 +13,7 @@ import type { unhandled } from "effect/Types"
 import type { Options } from "../../http/IdempotencyKey.ts"
 import * as Problem from "../../http/IdempotencyProblem.ts"
 import * as Idempotency from "../../Idempotency.ts"
+import { InvalidOption } from "../../Resilience.ts"
 import {
   type Cookies,
   HttpEffect,
@@ -21,6 +22,8 @@ import {
   HttpServerRespondable,
   HttpServerResponse
 } from "../effect/http.ts"
+import { policyOf as tunedBy } from "../idempotency/policy.ts"
+import { partExpected, partPattern } from "../idempotency/record.ts"
 import { reader } from "../option/option.ts"
 import type { Marker } from "../stack/markers.ts"
 import { ReadOnly } from "../stack/readOnly.ts"
@@ -61,13 +64,19 @@ const mebibyte = 1_048_576
 const policyOf = Effect.fnUntraced(function*<R, R2>(
   options: Options<R, R2>
 ): Effect.fn.Return<Policy<R>, never, Idempotency.Idempotency | R2> {
-  const { integer } = reader("IdempotencyKey")
+  const { integer, matching } = reader("IdempotencyKey")
+  const tuned = tunedBy(options)
+  if (tuned instanceof InvalidOption) return yield* Effect.die(tuned)
+  const { documentation, tenant } = options
+  if (documentation !== undefined) yield* matching("documentation", documentation, /^[!#-;=?-~]{1,2000}$/, "a URL")
   const limitBytes = yield* integer("responseLimitBytes", options.responseLimitBytes ?? mebibyte / 4, 1, 8 * mebibyte)
   const keeps = options.keepHeader ?? (() => true)
   return {
     options,
     runtime: yield* Idempotency.Idempotency,
-    tenant: typeof options.tenant === "string" ? Effect.succeed(options.tenant) : options.tenant,
+    tenant: typeof tenant === "string"
+      ? Effect.succeed(yield* matching("tenant", tenant, partPattern, partExpected))
+      : tenant,
     version: yield* integer("version", options.version ?? 1, 1, 1_000_000),
     bodyLimitBytes: yield* integer("bodyLimitBytes", options.bodyLimitBytes ?? mebibyte, 1, 8 * mebibyte),
     limitBytes,

@@ -6,11 +6,13 @@
 import * as Schema from "effect/Schema"
 
 /** @internal */
-export const Part = Schema.String.check(
-  Schema.isPattern(/^[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?$/, {
-    expected: "1 to 255 printable ASCII characters, no space at either end"
-  })
-)
+export const partPattern = /^[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?$/
+
+/** @internal */
+export const partExpected = "1 to 255 printable ASCII characters, no space at either end"
+
+/** @internal */
+export const Part = Schema.String.check(Schema.isPattern(partPattern, { expected: partExpected }))
 
 /** @internal */
 export const Scope = Schema.Struct({
