@@ -80,6 +80,8 @@ export type Doubt = steps.Doubt
 /** @category models @since 0.1.0 */
 export type Verify<Ctx, A, E, R> = steps.Verify<Ctx, A, E, R>
 /** @category models @since 0.1.0 */
+export type Branch<Ctx, A, E, R, K extends "compensatable" | "retriable"> = steps.Branch<Ctx, A, E, R, K>
+/** @category models @since 0.1.0 */
 export type Signal<Name extends string, A> = steps.Signal<Name, A>
 /** @category models @since 0.1.0 */
 export type Arrival<A> = steps.Arrival<A>
@@ -185,6 +187,89 @@ export const step = <const Name extends string, Ctx, A, E extends HasDisposition
   self: Saga<Ctx, E0, R0, P> & steps.Fresh<Name, Ctx> & steps.BeforePivot<P>
 ): Saga<steps.Extend<Ctx, Name, A>, E0 | E, R0 | Exclude<R | RV | RC, steps.Provided>, P> =>
   steps.add(self, "compensatable", name, options)
+
+/**
+ * One step of {@link parallel}: what {@link step} takes. `retriableBranch` is what {@link retriable} takes.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export const branch = <Ctx, A, E extends HasDisposition, R, RV = never, RC = never>(
+  options: steps.Run<Ctx, A, E, R, RV> & steps.Fails<E> & steps.Compensates<Ctx, A, RC>
+): Branch<Ctx, A, E, R | RV | RC, "compensatable"> => steps.makeBranch("compensatable", options)
+
+/**
+ * See {@link branch}.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export const retriableBranch = <Ctx, A, E, R, RV = never>(
+  options: steps.Run<Ctx, A, E, R, RV>
+): Branch<Ctx, A, E, R | RV, "retriable"> => steps.makeBranch("retriable", options)
+
+/**
+ * Adds steps that run at the same time. None of them is the pivot.
+ *
+ * **Details**
+ *
+ * They are intended in one commit, and undone in reverse of the order in which they are written, whatever the timing. They
+ * see what stands before the group and not each other; later steps see all. When one fails the others are
+ * awaited, so that each is known to have happened or not, and then all that happened is undone. The first failure, in the
+ * order in which they are written, is the cause.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { PaymentError, Saga } from "effect-payments"
+ *
+ * const Id = Schema.Struct({ id: Schema.String })
+ * const made = (id: string) => Effect.succeed({ id })
+ *
+ * const order = Saga.make("order", { payload: Schema.Struct({ sku: Schema.String }) }).pipe(
+ *   Saga.parallel({
+ *     stock: Saga.branch({
+ *       success: Id,
+ *       error: PaymentError.PaymentError,
+ *       run: ({ payload }) => made(`res-${payload.sku}`),
+ *       verify: "rerun",
+ *       compensate: (outcome) => outcome._tag === "Done" ? Effect.log(outcome.result.id) : Effect.void
+ *     }),
+ *     courier: Saga.branch({
+ *       success: Id,
+ *       error: PaymentError.PaymentError,
+ *       run: () => made("slot-7"),
+ *       verify: "rerun",
+ *       compensate: () => Effect.void
+ *     })
+ *   }),
+ *   Saga.pivot("ship", {
+ *     success: Schema.String,
+ *     error: PaymentError.PaymentError,
+ *     run: (ctx) => Effect.succeed(`${ctx.stock.id} ${ctx.courier.id}`),
+ *     verify: "rerun"
+ *   })
+ * )
+ *
+ * Saga.toMermaid(order).includes("courier") // => true
+ * ```
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export const parallel = <
+  Ctx,
+  const B extends Readonly<Record<string, steps.BranchOf<Ctx>>>
+>(branches: B) =>
+<E0, R0, P extends steps.Phase>(
+  self: Saga<Ctx, E0, R0, P> & steps.FreshAll<B, Ctx> & steps.InPlace<B, P>
+): Saga<
+  steps.ExtendAll<Ctx, B>,
+  E0 | (P extends "retriable" ? never : steps.BranchError<B>),
+  R0 | Exclude<steps.BranchServices<B>, steps.Provided>,
+  P
+> => steps.addGroup(self, branches)
 
 /**
  * Adds the step that decides: when it is done the saga goes forward only. A saga has at most one.

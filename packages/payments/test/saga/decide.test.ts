@@ -198,7 +198,7 @@ class World {
     this.append(events)
     this.maybeCrash()
     return this.cancel && command._tag === "Run"
-      ? this.settle({ _tag: "Cancel", unsent: command.step })
+      ? this.settle({ _tag: "Cancel", unsent: [command.step] })
       : command
   }
 
@@ -405,11 +405,11 @@ describe("decide", () => {
       { _tag: "Intended", step: "pivot" }
     ] as const
     const state = after(shape, ...before)
-    assert.deepStrictEqual(decide(shape, state, { _tag: "Cancel", unsent: 1 }), {
+    assert.deepStrictEqual(decide(shape, state, { _tag: "Cancel", unsent: [1] }), {
       events: [{ _tag: "Cancelled", unsent: "pivot" }],
       command: { _tag: "Unwind" }
     })
-    assert.deepStrictEqual(decide(shape, state, { _tag: "Cancel", unsent: undefined }), {
+    assert.deepStrictEqual(decide(shape, state, { _tag: "Cancel", unsent: [] }), {
       events: [],
       command: { _tag: "Stop" }
     })

@@ -179,3 +179,68 @@ run(Saga.execute(charge.pipe(Saga.step("reserve", undoable)), { orderId: "1", am
 const needsGateway = Saga.execute(checkout, { orderId: "1" }, { id: "1" })
 // @refuse Type 'PaymentGateway' is not assignable to type 'Sagas'
 export const forgotten: Effect.Effect<unknown, unknown, Saga.Sagas> = needsGateway
+
+// Steps at the same time: in place, with names of their own, undone and verified like others, and blind to each other.
+const undoableBranch = Saga.branch(undoable)
+const laterBranch = Saga.retriableBranch(later)
+export const grouped = charge.pipe(
+  Saga.step("reserve", undoable),
+  Saga.parallel({
+    stock: Saga.branch({ ...undoable, run: (ctx) => Effect.succeed({ id: ctx.reserve.id + ctx.payload.orderId }) }),
+    courier: undoableBranch
+  }),
+  Saga.pivot("ship", { ...base, run: (ctx) => Effect.succeed({ id: ctx.stock.id + ctx.courier.id }) }),
+  Saga.parallel({
+    receipt: Saga.retriableBranch({ ...later, run: (ctx) => Effect.succeed(ctx.ship) }),
+    mail: laterBranch
+  })
+)
+// @refuse a compensatable branch cannot follow the pivot: make it a retriableBranch
+charge.pipe(Saga.pivot("ship", base), Saga.parallel({ stock: undoableBranch }))
+// @refuse a retriable branch must follow the pivot: put the pivot before it
+charge.pipe(Saga.parallel({ receipt: laterBranch }))
+// @refuse the branches of a group are all compensatable or all retriable
+charge.pipe(Saga.parallel({ stock: undoableBranch, receipt: laterBranch }))
+// @refuse this saga already has a step named stock: give the step a name of its own
+charge.pipe(Saga.step("stock", undoable), Saga.parallel({ stock: undoableBranch }))
+// @refuse Property 'compensate' is missing
+charge.pipe(Saga.parallel({ stock: Saga.branch(base) }))
+charge.pipe(Saga.parallel({
+  stock: undoableBranch,
+  // @refuse Property 'stock' does not exist on type
+  courier: Saga.branch({ ...undoable, run: (ctx) => Effect.succeed({ id: ctx.stock.id }) })
+}))
+// A pivot is no branch.
+// @refuse is not assignable to
+charge.pipe(Saga.parallel({ ship: Saga.pivot("ship", base) }))
+const refusedMail = Saga.retriableBranch({ ...later, run: () => refused })
+// @refuse a retriable step may not fail for good: handle what is Refused, or pipe the step through Saga.park
+charge.pipe(Saga.pivot("ship", base), Saga.parallel({ mail: refusedMail }))
+
+// Steps that wait: typed by their message, branching on a deadline, failing before the pivot alone.
+const challenge = Saga.makeSignal("challenge", Schema.Struct({ passed: Schema.Boolean }))
+const failsLate = { deadline: "1 hour", error: Refusal, onDeadline: () => new Refusal() } as const
+const challenged = charge.pipe(
+  Saga.awaitSignal(challenge, failsLate),
+  Saga.sleep("cool", "1 day"),
+  Saga.pivot("ship", { ...base, run: (ctx) => Effect.succeed({ id: `${ctx.challenge.passed}` }) })
+)
+export const late: Effect.Effect<
+  unknown,
+  Saga.SagaError | Saga.SagaFailed<PaymentError.PaymentError | Refusal>,
+  Saga.Sagas
+> = Saga.execute(challenged, { orderId: "1" }, { id: "1" }).pipe(Saga.assertSucceeded)
+run(Saga.signal(challenged, challenge, { id: "1", event: "e", value: { passed: true } }))
+// @refuse Type 'string' is not assignable to type 'boolean'
+run(Saga.signal(challenged, challenge, { id: "1", event: "e", value: { passed: "yes" } }))
+// @refuse is not assignable to parameter of type
+run(Saga.signal(checkout, challenge, { id: "1", event: "e", value: { passed: true } }))
+// @refuse this saga already has a step named challenge: give the step a name of its own
+challenged.pipe(Saga.awaitSignal(challenge))
+// @refuse behind the pivot a deadline may not fail the saga: leave out onDeadline and branch on the arrival
+charge.pipe(Saga.pivot("ship", base), Saga.awaitSignal(challenge, failsLate))
+charge.pipe(
+  Saga.awaitSignal(challenge, { deadline: "1 hour" }),
+  // @refuse Property 'value' does not exist on type
+  Saga.step("reserve", { ...undoable, run: (ctx) => Effect.succeed({ id: `${ctx.challenge.value.passed}` }) })
+)

@@ -83,7 +83,8 @@ export const compile = Effect.fnUntraced(
       schema === undefined ? Effect.succeed("") : hashShape(digest, schema)
     const lines = [`payload|${yield* hash(saga.payload)}`]
     for (const { step } of steps) {
-      lines.push(`${step.name}|${step.kind}|${yield* hash(step.success)}|${yield* hash(step.error)}`)
+      const group = step.group === undefined ? "" : `+${step.group}`
+      lines.push(`${step.name}|${step.kind}${group}|${yield* hash(step.success)}|${yield* hash(step.error)}`)
     }
     return {
       saga,
@@ -139,6 +140,7 @@ const millisOf = (input: Duration.Input | undefined, fallback: number): number |
 const compileStep = (step: AnyStep): CompiledStep => ({
   name: step.name,
   kind: step.kind,
+  group: step.group,
   verify: step.verify === "rerun" ? "rerun" : "look",
   inDoubt: step.inDoubt ?? "compensate",
   closes: step.closes ?? [],
@@ -185,12 +187,13 @@ export const shapeOf = (definition: string): Shape | undefined => {
   const lines = decodeDefinition(definition)
   if (Result.isFailure(lines)) return undefined
   const steps = lines.success.slice(1).map((line) =>
-    /^(.*)\|(compensatable|pivot|retriable|wait)\|[^|]*\|[^|]*$/.exec(line)
+    /^(.*)\|(compensatable|pivot|retriable|wait)(?:\+(\d+))?\|[^|]*\|[^|]*$/.exec(line)
   )
   return steps.every((step) => step !== null)
     ? steps.map((step) => ({
       name: step[1] ?? "",
       kind: step[2] as Kind,
+      ...step[3] === undefined ? {} : { group: Number(step[3]) },
       verify: "look",
       inDoubt: "compensate",
       closes: []
@@ -214,6 +217,7 @@ export const differenceOf = (
   const [was, is] = [decodeDefinition(before), decodeDefinition(compiled.definition)]
   if (Result.isFailure(was) || Result.isFailure(is)) return "the definition"
   const started = new Set(events.flatMap((event) => event._tag === "Intended" ? [event.step] : [])).size
+  // Of a group all have started at once.
   for (let index = 0; index <= started; index++) {
     if (was.success[index] !== is.success[index]) return was.success[index]?.split("|")[0] ?? "the definition"
   }

@@ -24,6 +24,8 @@ export interface StepShape {
   readonly inDoubt: "compensate" | "park"
   /** Steps whose undo is covered by the undo of this one, once this one is done. */
   readonly closes: ReadonlyArray<string>
+  /** Steps that stand together and have the same number run at the same time. */
+  readonly group?: number | undefined
 }
 
 /** @internal */
@@ -89,16 +91,26 @@ export type Signal =
     readonly isExhausted: boolean
     readonly cancel: boolean
   }
-  /** Someone wants the saga undone; `unsent` is the step that is intended and has surely not started. */
-  | { readonly _tag: "Cancel"; readonly unsent: number | undefined }
+  /** Someone wants the saga undone; `unsent` are the steps that are intended and have surely not started. */
+  | { readonly _tag: "Cancel"; readonly unsent: ReadonlyArray<number> }
   /** Someone wants nothing more to leave. */
-  | { readonly _tag: "Pause"; readonly note: string; readonly unsent: number | undefined }
+  | { readonly _tag: "Pause"; readonly note: string; readonly unsent: ReadonlyArray<number> }
+  /** How the steps of a group have ended that were not written down yet. */
+  | { readonly _tag: "Joined"; readonly ends: ReadonlyArray<Signal> }
   | { readonly _tag: "Undo"; readonly step: number }
   | { readonly _tag: "Undid"; readonly step: number; readonly undo: Undo }
 
 /** @internal */
+export interface StepCommand {
+  readonly _tag: "Run" | "Verify" | "Wait"
+  readonly step: number
+}
+
+/** @internal */
 export type Command =
-  | { readonly _tag: "Run" | "Verify" | "Wait"; readonly step: number }
+  | StepCommand
+  /** All of them at the same time. */
+  | { readonly _tag: "Group"; readonly commands: ReadonlyArray<StepCommand> }
   | { readonly _tag: "Undo"; readonly step: number; readonly outcome: UndoOutcome }
   | { readonly _tag: "Unwind" | "Stop" }
 
@@ -139,11 +151,15 @@ const evolve = (shape: Shape, state: SagaState, event: Event): SagaState => {
       return at(() => ({ progress: { _tag: "Done", result: event.result } }))
     case "Failed": {
       const { detail, error, step } = event
-      return at(() => ({ progress: { _tag: "NotDone" } }), { cause: { _tag: "Failed", step, detail, error } })
+      return at(() => ({ progress: { _tag: "NotDone" } }), {
+        cause: state.cause ?? { _tag: "Failed", step, detail, error }
+      })
     }
     case "Doubted": {
       const { detail, step } = event
-      return at(() => ({ progress: { _tag: "InDoubt", detail } }), { cause: { _tag: "InDoubt", step, detail } })
+      return at(() => ({ progress: { _tag: "InDoubt", detail } }), {
+        cause: state.cause ?? { _tag: "InDoubt", step, detail }
+      })
     }
     case "Cancelled":
       return setting(shape, { ...state, cause: { _tag: "Cancelled" } }, event.unsent, "NotDone")
@@ -172,17 +188,20 @@ const evolve = (shape: Shape, state: SagaState, event: Event): SagaState => {
   }
 }
 
-/** That step, which was intended, has surely not started. */
+/** Those steps, which were intended, have surely not started. */
 const setting = (
   shape: Shape,
   state: SagaState,
-  unsent: string | undefined,
+  unsent: string | ReadonlyArray<string> | undefined,
   progress: "NotDone" | "Waiting"
 ): SagaState => ({
   ...state,
-  steps: state.steps.map((step, index) =>
-    unsent !== undefined && shape[index]?.name === unsent ? { ...step, progress: { _tag: progress } } : step
-  )
+  steps: state.steps.map((step, index) => {
+    const name = nameOf(shape, index)
+    return unsent === name || (typeof unsent === "object" && unsent.includes(name))
+      ? { ...step, progress: { _tag: progress } }
+      : step
+  })
 })
 
 const forced = (
@@ -250,7 +269,7 @@ export const decide = (shape: Shape, state: SagaState, signal: Signal): Decision
     case "Begin":
       return begin(shape, state, signal)
     case "Succeeded":
-      return succeeded(shape, signal.step, signal.result)
+      return succeeded(shape, state, signal.step, signal.result)
     case "Failed":
       return failed(shape, signal.step, signal.detail, signal.error)
     case "Unknown":
@@ -260,11 +279,13 @@ export const decide = (shape: Shape, state: SagaState, signal: Signal): Decision
     case "Refuses":
       return park(shape, signal.step, signal.reason)
     case "Verified":
-      return state.cause === undefined ? verified(shape, signal) : found(shape, signal)
+      return state.cause === undefined ? verified(shape, state, signal) : found(shape, signal)
     case "Cancel":
       return cancel(shape, state, signal.unsent)
     case "Pause":
       return pause(shape, signal.note, signal.unsent)
+    case "Joined":
+      return joined(shape, state, signal.ends)
     case "Undo":
       return undo(shape, state, signal.step)
     case "Undid":
@@ -274,36 +295,80 @@ export const decide = (shape: Shape, state: SagaState, signal: Signal): Decision
 
 const nameOf = (shape: Shape, step: number): string => shape[step]?.name ?? ""
 
-/** Where to go on: at the first step that is not done. */
+/** @internal The steps that run at the same time as this one, in order; itself alone unless it stands in a group. */
+export const unitOf = (shape: Shape, step: number): ReadonlyArray<number> => {
+  const group = shape[step]?.group
+  return group === undefined ? [step] : shape.flatMap((other, index) => other.group === group ? [index] : [])
+}
+
+/** Where to go on: at the first step that is not done, and those beside it. */
 const begin = (shape: Shape, state: SagaState, signal: Signal & { readonly _tag: "Begin" }): Decision => {
   const status = statusOf(shape, state)
   if (status === "Compensating") return only(unwind)
   if (status !== "Running") return only(stop)
-  const step = state.steps.findIndex(({ progress }) => progress._tag !== "Done")
-  const shaped = shape[step]
-  if (shaped === undefined) return only(stop)
-  const isWaiting = state.steps[step]?.progress._tag === "Waiting"
+  const first = state.steps.findIndex(({ progress }) => progress._tag !== "Done")
+  const progressOf = (step: number) => state.steps[step]?.progress._tag
+  const open = unitOf(shape, first).filter((step) => progressOf(step) !== "Done" && shape[step] !== undefined)
+  if (open.length === 0) return only(stop)
+  const waiting = open.filter((step) => progressOf(step) === "Waiting")
+  const kind = shape[first]?.kind
   if (signal.cancel) {
-    if (isWaiting || signal.isFresh || shaped.kind === "wait") {
-      const cancelled = cancel(shape, state, isWaiting ? undefined : step)
+    if (waiting.length === open.length || signal.isFresh || kind === "wait") {
+      const cancelled = cancel(shape, state, open.filter((step) => !waiting.includes(step)))
       if (cancelled.command === unwind) return cancelled
-    } else if (shaped.kind === "compensatable") {
+    } else if (kind === "compensatable") {
       return { events: [{ _tag: "Cancelled" }], command: unwind }
     }
   }
-  if (isWaiting) return { events: [{ _tag: "Intended", step: shaped.name }], command: go(shape, step) }
-  return only(signal.isFresh || shaped.verify === "rerun" ? go(shape, step) : { _tag: "Verify", step })
+  const commands = open.map((step): StepCommand =>
+    waiting.includes(step) || signal.isFresh || shape[step]?.verify === "rerun"
+      ? go(shape, step)
+      : { _tag: "Verify", step }
+  )
+  return { events: waiting.map((step) => intended(shape, step)), command: all(commands) }
 }
 
-const go = (shape: Shape, step: number): Command => ({ _tag: shape[step]?.kind === "wait" ? "Wait" : "Run", step })
+const go = (shape: Shape, step: number): StepCommand => ({ _tag: shape[step]?.kind === "wait" ? "Wait" : "Run", step })
 
-/** The outcome of a step and the intent of the next become durable together. */
-const succeeded = (shape: Shape, step: number, result: string): Decision => {
+const all = (commands: ReadonlyArray<StepCommand>): Command => {
+  const [only] = commands
+  return only !== undefined && commands.length === 1 ? only : { _tag: "Group", commands }
+}
+
+const goAll = (shape: Shape, steps: ReadonlyArray<number>): Command => all(steps.map((step) => go(shape, step)))
+
+const intended = (shape: Shape, step: number): Event => ({ _tag: "Intended", step: nameOf(shape, step) })
+
+/** The outcome of a step and the intents of the next become durable together. */
+const succeeded = (shape: Shape, state: SagaState, step: number, result: string): Decision => {
   const event: Event = { _tag: "Succeeded", step: nameOf(shape, step), result }
-  const next = shape[step + 1]
-  return next === undefined
-    ? { events: [event], command: stop }
-    : { events: [event, { _tag: "Intended", step: next.name }], command: go(shape, step + 1) }
+  const unit = unitOf(shape, step)
+  const isLast = unit.every((other) => other === step || state.steps[other]?.progress._tag === "Done")
+  const next = (unit.at(-1) ?? step) + 1
+  if (!isLast || state.cause !== undefined || shape[next] === undefined) return { events: [event], command: stop }
+  const steps = unitOf(shape, next)
+  return { events: [event, ...steps.map((step) => intended(shape, step))], command: goAll(shape, steps) }
+}
+
+/**
+ * The steps of a group have all ended, and what is not written down of it becomes durable at once: what has happened first,
+ * then the first failure that decides, and what surely has not happened besides.
+ */
+const joined = (shape: Shape, state: SagaState, ends: ReadonlyArray<Signal>): Decision => {
+  const rank = ({ _tag }: Signal) => _tag === "Succeeded" ? 0 : _tag === "Refuses" ? 2 : 1
+  let events: ReadonlyArray<Event> = []
+  let command: Command = stop
+  for (const end of ends.toSorted((a, b) => rank(a) - rank(b))) {
+    const before = fold(shape, state, events)
+    const isDecided = before.cause !== undefined || before.parked !== undefined
+    const decision = decide(shape, isDecided ? { ...before, cause: undefined, parked: undefined } : before, end)
+    if (!isDecided) command = decision.command
+    events = [
+      ...events,
+      ...decision.events.filter((event) => !isDecided || (before.cause !== undefined && event._tag === "Failed"))
+    ]
+  }
+  return { events, command }
 }
 
 /** What stands behind the pivot may not fail for good: it waits for someone. */
@@ -318,14 +383,23 @@ const failed = (shape: Shape, step: number, detail: string, error: string | unde
 const isBehindPivot = (shape: Shape, step: number): boolean =>
   shape.some(({ kind }, index) => kind === "pivot" && index < step)
 
-const pause = (shape: Shape, note: string, unsent: number | undefined): Decision => ({
-  events: [{
-    _tag: "Parked",
-    reason: `paused by ${note}`,
-    ...unsent === undefined ? {} : { step: nameOf(shape, unsent), unsent: nameOf(shape, unsent) }
-  }],
-  command: stop
-})
+const pause = (shape: Shape, note: string, unsent: ReadonlyArray<number>): Decision => {
+  const [first] = unsent
+  return {
+    events: [{
+      _tag: "Parked",
+      reason: `paused by ${note}`,
+      ...first === undefined ? {} : { step: nameOf(shape, first), ...unsentOf(shape, unsent) }
+    }],
+    command: stop
+  }
+}
+
+const unsentOf = (shape: Shape, steps: ReadonlyArray<number>): { readonly unsent?: string | ReadonlyArray<string> } => {
+  const [first] = steps
+  if (first === undefined) return {}
+  return { unsent: steps.length === 1 ? nameOf(shape, first) : steps.map((step) => nameOf(shape, step)) }
+}
 
 const park = (shape: Shape, step: number, reason: string): Decision => ({
   events: [{ _tag: "Parked", step: nameOf(shape, step), reason }],
@@ -340,11 +414,11 @@ const doubt = (shape: Shape, step: number, detail: string): Decision => {
     : park(shape, step, `in doubt: ${detail}`)
 }
 
-const verified = (shape: Shape, signal: Signal & { readonly _tag: "Verified" }): Decision => {
+const verified = (shape: Shape, state: SagaState, signal: Signal & { readonly _tag: "Verified" }): Decision => {
   const { detail, isExhausted, step, verdict } = signal
   switch (verdict._tag) {
     case "Happened":
-      return succeeded(shape, step, verdict.result)
+      return succeeded(shape, state, step, verdict.result)
     case "Refused":
       return failed(shape, step, verdict.detail, verdict.error)
     case "NeverHappened": {
@@ -366,16 +440,13 @@ const verified = (shape: Shape, signal: Signal & { readonly _tag: "Verified" }):
 }
 
 /** Refused once the pivot may have left: from there it goes forward only. */
-const cancel = (shape: Shape, state: SagaState, unsent: number | undefined): Decision => {
+const cancel = (shape: Shape, state: SagaState, unsent: ReadonlyArray<number>): Decision => {
   const pivot = shape.findIndex(({ kind }) => kind === "pivot")
   const progress = state.steps[pivot]?.progress._tag ?? "Waiting"
   const isOpen = statusOf(shape, state) === "Running" &&
-    (progress === "Waiting" || (progress === "Intended" && unsent === pivot))
-  if (!isOpen) return only(unsent === undefined ? stop : go(shape, unsent))
-  return {
-    events: [{ _tag: "Cancelled", ...unsent === undefined ? {} : { unsent: nameOf(shape, unsent) } }],
-    command: unwind
-  }
+    (progress === "Waiting" || (progress === "Intended" && unsent.includes(pivot)))
+  if (!isOpen) return only(unsent.length === 0 ? stop : goAll(shape, unsent))
+  return { events: [{ _tag: "Cancelled", ...unsentOf(shape, unsent) }], command: unwind }
 }
 
 // --- unwinding

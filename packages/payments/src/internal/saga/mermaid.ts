@@ -14,13 +14,22 @@ export const toMermaid = ({ steps }: Untyped): string => {
     return `  s${index}${boxes[kind](label)}`
   })
   lines.push(...nodes)
-  steps.forEach((_, index) => lines.push(`  ${index === 0 ? "start" : `s${index - 1}`} --> s${index}`))
-  lines.push(`  ${steps.length === 0 ? "start" : `s${steps.length - 1}`} --> completed([completed])`)
+  const units = unitsOf(steps)
+  units.forEach((unit, place) => {
+    for (const from of units[place - 1]?.map((index) => `s${index}`) ?? ["start"]) {
+      for (const index of unit) lines.push(`  ${from} --> s${index}`)
+    }
+  })
+  for (const from of units.at(-1)?.map((index) => `s${index}`) ?? ["start"]) {
+    lines.push(`  ${from} --> completed([completed])`)
+  }
   const undoable = steps.flatMap(({ kind, name }, index) => kind === "compensatable" ? [{ index, name }] : [])
   for (const { index, name } of undoable) lines.push(`  u${index}["undo ${escape(name)}"]`)
   steps.forEach(({ error, kind }, index) => {
     if (kind === "retriable" || (kind === "wait" && error === undefined)) return
-    const last = undoable.findLast((undo) => undo.index <= index)
+    // Of a group all are undone that happened.
+    const end = units.find((unit) => unit.includes(index))?.at(-1) ?? index
+    const last = undoable.findLast((undo) => undo.index <= end)
     lines.push(`  s${index} -. fails .-> ${last === undefined ? "compensated" : `u${last.index}`}`)
   })
   undoable.forEach(({ index }, place) => {
@@ -30,6 +39,10 @@ export const toMermaid = ({ steps }: Untyped): string => {
   if (undoable.length > 0 || steps.some(({ kind }) => kind === "pivot")) lines.push("  compensated([compensated])")
   return lines.join("\n")
 }
+
+/** The places of steps that run at the same time, in order. */
+const unitsOf = (steps: Untyped["steps"]): ReadonlyArray<ReadonlyArray<number>> =>
+  Array.from(Map.groupBy(steps.keys(), (index) => steps[index]?.group ?? `${index}`).values())
 
 const boxes: { readonly [K in Kind]: (label: string) => string } = {
   compensatable: (label) => `[${label}]`,

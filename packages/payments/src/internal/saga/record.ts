@@ -29,6 +29,7 @@ export type State = typeof State.Type
 export const isUnfinished = (state: State): boolean => state === "Running" || state === "Compensating"
 
 const step = Schema.String
+const Unsent = Schema.Union([step, Schema.Array(step)])
 
 /**
  * @internal What becomes durable. `result` and `error` are JSON as the step's schemas encode it; `detail` names the kind
@@ -36,9 +37,9 @@ const step = Schema.String
  *
  * - `Intended`: the obligation to undo, written before the request leaves.
  * - `Doubted`: nobody knows whether the step happened. `Failed`: it surely did not.
- * - `Cancelled`: `unsent` is the step that was intended and surely never started.
+ * - `Cancelled`: `unsent` are the steps that were intended and surely never started.
  * - `UndoFailed`: `sent` are the phases of its calls that may have left; without it nobody knows which.
- * - `Parked`: `unsent` is the step that was intended and surely never started.
+ * - `Parked`: `unsent` as there.
  * - `Redefined`: the run goes on under another definition that agrees on all it has started.
  * - `Resumed`, `Reversed`: someone wants it to go on, or a run that has ended well to be undone, with these pivots.
  * - `Forced`: an operator knows what became of a step, or that it is undone, and says how.
@@ -48,7 +49,7 @@ export const Event = Schema.Union([
   Schema.TaggedStruct("Succeeded", { step, result: Schema.String }),
   Schema.TaggedStruct("Failed", { step, detail: Schema.String, error: Schema.optionalKey(Schema.String) }),
   Schema.TaggedStruct("Doubted", { step, detail: Schema.String }),
-  Schema.TaggedStruct("Cancelled", { unsent: Schema.optionalKey(step) }),
+  Schema.TaggedStruct("Cancelled", { unsent: Schema.optionalKey(Unsent) }),
   Schema.TaggedStruct("Undone", { step }),
   Schema.TaggedStruct("Skipped", { step, by: Schema.String, reason: Schema.String }),
   Schema.TaggedStruct("UndoFailed", {
@@ -59,7 +60,7 @@ export const Event = Schema.Union([
   Schema.TaggedStruct("Parked", {
     step: Schema.optionalKey(step),
     reason: Schema.String,
-    unsent: Schema.optionalKey(step)
+    unsent: Schema.optionalKey(Unsent)
   }),
   Schema.TaggedStruct("Resumed", { by: Schema.optionalKey(Schema.String), reason: Schema.optionalKey(Schema.String) }),
   Schema.TaggedStruct("Reversed", { by: Schema.String, reason: Schema.String, pivots: Schema.Array(Schema.String) }),

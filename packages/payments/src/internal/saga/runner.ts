@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
 import type { SagaLog } from "../../SagaLog.ts"
 import type { Digest } from "../effect/crypto.ts"
 import { kindOf } from "../stack/kind.ts"
@@ -29,7 +30,8 @@ import {
   isObligation,
   type SagaState,
   type Signal,
-  statusOf
+  statusOf,
+  type StepCommand
 } from "./decide.ts"
 import { Departures } from "./departures.ts"
 import type { RunEntry } from "./entry.ts"
@@ -189,6 +191,9 @@ export class Runner {
           case "Wait":
             signal = yield* this.wait(command.step)
             break
+          case "Group":
+            signal = yield* this.group(command.commands)
+            break
           case "Undo":
           case "Stop":
             return "Stop"
@@ -197,6 +202,55 @@ export class Runner {
         }
       }
     })
+  }
+
+  /**
+   * Runs steps at the same time. What has happened becomes durable when it does; what failed waits for the others, for
+   * nothing is undone or parked beside a step that runs.
+   */
+  private group(commands: ReadonlyArray<StepCommand>): Effect_<Signal> {
+    return Effect.gen({ self: this }, function*() {
+      const lock = Semaphore.makeUnsafe(1)
+      const running = new Set(commands.map(({ step }) => step))
+      // In start order, whatever the timing.
+      for (const { step } of commands) yield* this.registerUndo(step)
+      const ends = yield* Effect.forEach(
+        commands,
+        (command) =>
+          Effect.gen({ self: this }, function*() {
+            const end = yield* this.member(command)
+            running.delete(command.step)
+            if (end._tag !== "Succeeded" || running.size === 0) return [end]
+            const written = Effect.suspend(() => this.append(decide(this.compiled.shape, this.state, end).events))
+            yield* lock.withPermits(1)(written)
+            return []
+          }),
+        { concurrency: "unbounded" }
+      )
+      return { _tag: "Joined", ends: ends.flat() }
+    })
+  }
+
+  /** One step of a group, until nothing but its end is left to write down. */
+  private member(first: StepCommand): Effect_<Signal> {
+    return Effect.gen({ self: this }, function*() {
+      let command: StepCommand = first
+      for (;;) {
+        const { step } = command
+        const signal = command._tag === "Verify" ? yield* this.verify(step) : yield* this.run(step)
+        if (signal._tag === "Verified" && signal.verdict._tag === "Happened") {
+          return { _tag: "Succeeded", step, result: signal.verdict.result }
+        }
+        const next = decide(this.compiled.shape, this.state, signal)
+        const isAgain = next.events.length === 0 && (next.command._tag === "Run" || next.command._tag === "Verify")
+        if (!isAgain) return signal
+        command = next.command as StepCommand
+      }
+    })
+  }
+
+  private registerUndo(step: number): Effect.Effect<void> {
+    return this.compiled.shape[step]?.kind === "compensatable" ? this.register(step) : Effect.void
   }
 
   /** One obligation, undone or passed over. Never fails; what suspends it suspends the rest too. */
@@ -235,7 +289,7 @@ export class Runner {
 
   private run(step: number): Effect_<Signal> {
     return Effect.gen({ self: this }, function*() {
-      if (this.compiled.shape[step]?.kind === "compensatable") yield* this.register(step)
+      yield* this.registerUndo(step)
       const attempt = yield* this.attemptOf(step)
       const end = yield* runStep(attempt)
       if (end._tag === "Succeeded") define(this.results, attempt.step.name, end.value)
@@ -271,11 +325,11 @@ export class Runner {
           }
         }
         if (found?.pauseRequested !== undefined) {
-          return { _tag: "Pause", note: found.pauseRequested, unsent: step }
+          return { _tag: "Pause", note: found.pauseRequested, unsent: [step] }
         }
         if (found?.cancelRequested === true && !this.cancelRequested) {
           this.cancelRequested = true
-          return { _tag: "Cancel", unsent: step }
+          return { _tag: "Cancel", unsent: [step] }
         }
         if (found?.value === undefined && !isOver) continue
         const end = waited(compiled, wait, this.results, found?.value, this.shared.resultLimitBytes)
@@ -381,16 +435,20 @@ export class Runner {
       if (this.pauseRequested !== undefined && isUnfinished(statusOf(shape, this.state))) {
         const note = this.pauseRequested
         this.pauseRequested = undefined
-        const isUnsent = (command._tag === "Run" || command._tag === "Wait") &&
-          events.some(({ _tag }) => _tag === "Intended")
-        const unsent = isUnsent ? command.step : undefined
-        return this.settle(decide(shape, this.state, { _tag: "Pause", note, unsent }))
+        return this.settle(decide(shape, this.state, { _tag: "Pause", note, unsent: this.unsentOf(decision) }))
       }
-      const isAsked = this.cancelRequested && events.length > 0 && (command._tag === "Run" || command._tag === "Wait")
-      return isAsked
-        ? this.settle(decide(shape, this.state, { _tag: "Cancel", unsent: command.step }))
+      const unsent = this.unsentOf(decision)
+      return this.cancelRequested && unsent.length > 0
+        ? this.settle(decide(shape, this.state, { _tag: "Cancel", unsent }))
         : Effect.succeed(command)
     })
+  }
+
+  /** The steps that the decision intends, which have surely not started. */
+  private unsentOf({ command, events }: Decision): ReadonlyArray<number> {
+    return command._tag === "Run" || command._tag === "Wait" || command._tag === "Group"
+      ? events.flatMap((event) => event._tag === "Intended" ? [this.placeOf(event.step)] : [])
+      : []
   }
 
   private append(events: ReadonlyArray<Event>): Effect_<void> {

@@ -141,6 +141,53 @@ export interface AnyStep {
   readonly inDoubt: "compensate" | "park" | undefined
   readonly closes: ReadonlyArray<string> | undefined
   readonly wait?: Wait | undefined
+  readonly group?: number | undefined
+}
+
+/** @internal */
+const BranchTypeId = "~effect-payments/Saga/Branch"
+declare const BranchType: unique symbol
+
+/**
+ * One step of a parallel group.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Branch<in Ctx, out A, out E, out R, out K extends "compensatable" | "retriable">
+  extends BranchOf<Ctx>
+{
+  readonly [BranchType]: {
+    readonly _A: (_: never) => A
+    readonly _E: (_: never) => E
+    readonly _R: (_: never) => R
+    readonly _K: (_: never) => K
+  }
+}
+
+/** @internal What a group asks of its branches: it would be taken for what they answer if it said more. */
+export interface BranchOf<in Ctx> {
+  readonly [BranchTypeId]: { readonly _Ctx: (_: Ctx) => void }
+}
+
+/** @internal */
+export const makeBranch = (kind: Kind, options: unknown): never =>
+  ({ [BranchTypeId]: BranchTypeId, kind, options }) as never
+
+interface AnyBranch {
+  readonly kind: Kind
+  readonly options: unknown
+}
+
+/** @internal */
+export const addGroup = (self: unknown, branches: Readonly<Record<string, unknown>>): never => {
+  const saga = self as Untyped
+  const group = saga.steps.reduce((max, { group }) => Math.max(max, group ?? 0), 0) + 1
+  const steps = Object.entries(branches).map(([name, branch]) => {
+    const { kind, options } = branch as AnyBranch
+    return { ...options as AnyStep, kind, name, group }
+  })
+  return makeUntyped(saga.name, saga.payload, [...saga.steps, ...steps]) as never
 }
 
 /**
@@ -295,6 +342,43 @@ export type Provided = Claim | Marker
 export type Extend<Ctx, Name extends string, A> = {
   readonly [K in keyof Ctx | Name]: K extends keyof Ctx ? Ctx[K] : A
 }
+
+/** @internal */
+export type ExtendAll<Ctx, B> = {
+  readonly [K in keyof Ctx | keyof B]: K extends keyof Ctx ? Ctx[K]
+    : K extends keyof B ? B[K] extends Branch<never, infer A, infer _E, infer _R, infer _K> ? A : never
+    : never
+}
+
+/** @internal */
+export type BranchError<B> = {
+  readonly [K in keyof B]: B[K] extends Branch<never, infer _A, infer E, infer _R, infer _K> ? E : never
+}[keyof B]
+
+/** @internal */
+export type BranchServices<B> = {
+  readonly [K in keyof B]: B[K] extends Branch<never, infer _A, infer _E, infer R, infer _K> ? R : never
+}[keyof B]
+
+type BranchKind<B> = {
+  readonly [K in keyof B]: B[K] extends Branch<never, infer _A, infer _E, infer _R, infer K2> ? K2 : never
+}[keyof B]
+
+/** @internal */
+export type InPlace<B, P> = [BranchKind<B>] extends ["compensatable"] ? [P] extends ["compensatable"] ? unknown
+  : { readonly "a compensatable branch cannot follow the pivot: make it a retriableBranch": never }
+  : [BranchKind<B>] extends ["retriable"] ? [P] extends ["retriable"] ? NoFinalError<BranchError<B>>
+    : { readonly "a retriable branch must follow the pivot: put the pivot before it": never }
+  : { readonly "the branches of a group are all compensatable or all retriable": never }
+
+/** @internal */
+export type FreshAll<B, Ctx> = string extends keyof B ? { readonly "a step is known by one name: write it out": never }
+  : [keyof B & keyof Ctx] extends [never] ? unknown
+  : {
+    readonly [
+      K in `this saga already has a step named ${keyof B & keyof Ctx & string}: give the step a name of its own`
+    ]: never
+  }
 
 /** @internal */
 export type Fresh<Name extends string, Ctx> = IsOneName<Name> extends false
