@@ -201,7 +201,7 @@ export const runModel = (model: Model, step: Step): unknown => {
 }
 
 /** What a store answers. */
-const runStore = (store: Store, step: Step): Effect.Effect<unknown, IdempotencyStore.StoreUnavailable> => {
+export const runStore = (store: Store, step: Step): Effect.Effect<unknown, IdempotencyStore.StoreUnavailable> => {
   switch (step._tag) {
     case "Claim":
       return store.claim(step.request)
