@@ -5,7 +5,6 @@
  */
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import * as IdempotencyStore from "effect-payments/IdempotencyStore"
-import * as Redaction from "effect-payments/Redaction"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Config from "effect/Config"
@@ -17,11 +16,11 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
 import { align } from "./columns.ts"
 import { confirm, yesFlag } from "./confirm.ts"
 import * as duration from "./duration.ts"
 import { BadInput, Declined } from "./failure.ts"
+import { parseJson, readReason, readText } from "./given.ts"
 import * as shown from "./idempotencyRecord.ts"
 import {
   jsonFlag,
@@ -30,7 +29,6 @@ import {
   named,
   nameOf,
   type Opened,
-  readText,
   requireRecord,
   storeOptions,
   withStore
@@ -40,16 +38,6 @@ type Record = IdempotencyStore.Record
 type Resolution = IdempotencyStore.ResolveRequest["resolution"]
 
 const bad = (what: string) => Effect.fail(new BadInput({ what }))
-
-const textMax = 500
-
-/** Why it is done, in the operator's words, without card data. */
-const readReason = (flag: string, text: string): Effect.Effect<string, BadInput> => {
-  const reason = Redaction.scrub(text.trim())
-  return reason.length >= 1 && reason.length <= textMax
-    ? Effect.succeed(reason)
-    : bad(`${flag} must say in 1 to ${textMax} characters what this rests on`)
-}
 
 const readTime = (flag: string, text: string, min: number, max: number): Effect.Effect<number, BadInput> => {
   const time = duration.parse(text)
@@ -147,8 +135,6 @@ export const resolve = Command.make(
   ])
 )
 
-const decodeJson = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Unknown))
-
 const readResolution = Effect.fnUntraced(function*(
   as: "never-happened" | "refused" | "succeeded",
   resultFile: string | undefined,
@@ -162,12 +148,9 @@ const readResolution = Effect.fnUntraced(function*(
   if (resultFile === "-" && keyFile === "-") {
     return yield* bad("--key-file and --result-file: stdin can be one of them only")
   }
-  const text = yield* readText("--result-file", resultFile, resultLimitBytes)
-  const value = decodeJson(text)
-  if (Option.isNone(value)) return yield* bad("--result-file: no JSON")
   // As the library writes it, so that it may be sent again with other spaces.
-  const result = JSON.stringify(value.value)
-  if (Redaction.scrub(result) !== result) return yield* bad("--result-file: it holds card data, which is never stored")
+  const text = yield* readText("--result-file", resultFile, resultLimitBytes)
+  const result = JSON.stringify(yield* parseJson("--result-file", text))
   return { _tag: as === "succeeded" ? "Succeeded" : "Refused", result } as Resolution
 })
 

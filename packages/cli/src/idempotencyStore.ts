@@ -9,15 +9,12 @@ import * as IdempotencyStore from "effect-payments/IdempotencyStore"
 import * as Argument from "effect/cli/Argument"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type * as PlatformError from "effect/PlatformError"
 import * as References from "effect/References"
 import * as Schema from "effect/Schema"
-import * as Stdio from "effect/Stdio"
-import * as Stream from "effect/Stream"
 import { BadInput, Declined, Unavailable } from "./failure.ts"
+import { readText } from "./given.ts"
 import { referenceOf, referencePattern } from "./idempotencyRecord.ts"
 import { find } from "./idempotencySearch.ts"
 import { makeProgress } from "./progress.ts"
@@ -188,26 +185,6 @@ const readId = Effect.fnUntraced(function*(path: string, scope: { readonly [part
   return isKey(key)
     ? IdempotencyStore.recordId(scope, key)
     : yield* bad("--key-file: no key, which has 1 to 255 printable ASCII characters and no space at either end")
-})
-
-const standardInput = "-"
-
-/** @internal A small text from a file or from stdin. */
-export const readText = Effect.fnUntraced(function*(flag: string, path: string, limitBytes: number) {
-  const bytes: Stream.Stream<Uint8Array, PlatformError.PlatformError, FileSystem.FileSystem | Stdio.Stdio> =
-    path === standardInput
-      ? Stream.unwrap(Effect.map(Stdio.Stdio, ({ stdin }) => stdin))
-      : Stream.unwrap(Effect.map(FileSystem.FileSystem, (files) => files.stream(path)))
-  let length = 0
-  const text = yield* bytes.pipe(
-    Stream.takeUntil((chunk) => (length += chunk.length) > limitBytes),
-    Stream.decodeText,
-    Stream.mkString,
-    Effect.mapError(({ reason }) =>
-      new BadInput({ what: `${flag}: ${path === standardInput ? "stdin" : path} cannot be read (${reason._tag})` })
-    )
-  )
-  return length > limitBytes ? yield* bad(`${flag}: more than ${limitBytes} bytes`) : text
 })
 
 /** @internal The record of a name, if there is one, and what its calls are named at the gateway. */

@@ -17,12 +17,13 @@ import { decline } from "./decline.ts"
 import { idempotency } from "./idempotency.ts"
 import { reconcile } from "./reconcile.ts"
 import { redact } from "./redact.ts"
+import { saga } from "./saga.ts"
 import { webhook } from "./webhook.ts"
 
 // Without a subcommand it shows its help.
 const root = Command.make("payctl").pipe(
   Command.withDescription("Looks into what effect-payments knows and stores"),
-  Command.withSubcommands([decline, idempotency, reconcile, redact, webhook])
+  Command.withSubcommands([decline, idempotency, reconcile, redact, saga, webhook])
 )
 
 /** The help and what is wrong were shown. */

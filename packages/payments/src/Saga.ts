@@ -54,6 +54,7 @@ import { ParkRequested } from "./internal/saga/failure.ts"
 import * as mermaid from "./internal/saga/mermaid.ts"
 import * as operator from "./internal/saga/operator.ts"
 import * as steps from "./internal/saga/step.ts"
+import * as tracing from "./internal/saga/trace.ts"
 import { GatewayCallMustBeInsideIdempotent } from "./internal/stack/claim.ts"
 import {
   dispositionOf,
@@ -63,7 +64,7 @@ import {
   type PaymentError
 } from "./PaymentError.ts"
 import * as PaymentGateway from "./PaymentGateway.ts"
-import type { Run, SagaLog, State } from "./SagaLog.ts"
+import type { History, Run, SagaLog, State } from "./SagaLog.ts"
 
 /** @category models @since 0.1.0 */
 export type Saga<Ctx, E, R, P extends steps.Phase = steps.Phase> = steps.Saga<Ctx, E, R, P>
@@ -996,6 +997,57 @@ export const assertSucceeded = <Ctx, E, E2, R>(
  * @since 0.1.0
  */
 export const toMermaid = (saga: Any): string => mermaid.toMermaid(saga as Untyped)
+
+/** @category models @since 0.1.0 */
+export type StepProgress = tracing.StepProgress
+
+/**
+ * How far each step of a run has come, and what came of its undo, as the log tells it: nothing of the saga's code is
+ * needed. Undefined when the run's definition cannot be read.
+ *
+ * @category operators
+ * @since 0.1.0
+ */
+export const progress: (history: History) => ReadonlyArray<StepProgress> | undefined = tracing.progress
+
+/**
+ * A run as a Mermaid flowchart: that of {@link toMermaid}, each step and each undo with a class that says what became of it.
+ * Nothing of the saga's code is needed. Undefined when the run's definition cannot be read.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import { NodeCrypto } from "@effect/platform-node"
+ * import { Effect, Layer, Schema } from "effect"
+ * import { PaymentError, Saga, SagaLog } from "effect-payments"
+ *
+ * const order = Saga.make("order", { payload: Schema.String }).pipe(
+ *   Saga.pivot("ship", {
+ *     success: Schema.Void,
+ *     error: PaymentError.PaymentError,
+ *     verify: "rerun",
+ *     run: () => Effect.void
+ *   })
+ * )
+ *
+ * const program = Effect.gen(function*() {
+ *   yield* Saga.execute(order, "o-1", { id: "o-1" })
+ *   const log = yield* SagaLog.SagaLog
+ *   const history = yield* log.read(SagaLog.runId("order", "o-1"))
+ *   return history === undefined ? undefined : Saga.trace(history)?.split("\n").find((line) => line.includes("class s0"))
+ * })
+ *
+ * const layer = Saga.layer().pipe(
+ *   Layer.provideMerge(SagaLog.layerStoreMemory()),
+ *   Layer.provide(NodeCrypto.layer)
+ * )
+ * await Effect.runPromise(Effect.provide(program, layer)) // => "  class s0 done"
+ * ```
+ *
+ * @category diagrams
+ * @since 0.1.0
+ */
+export const trace: (history: History) => string | undefined = tracing.trace
 
 // --- errors
 

@@ -19,7 +19,7 @@ import type * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as log from "./internal/saga/log.ts"
 import * as memory from "./internal/saga/memory.ts"
-import type * as record from "./internal/saga/record.ts"
+import * as record from "./internal/saga/record.ts"
 import * as tables from "./internal/saga/tables.ts"
 import * as unavailable from "./internal/saga/unavailable.ts"
 import type { Migrator, SqlClient, SqlError } from "./internal/sql/client.ts"
@@ -43,6 +43,15 @@ export type LogUnavailable = unavailable.LogUnavailable
 
 /** @category models @since 0.1.0 */
 export type RunId = record.RunId
+
+/**
+ * The {@link RunId} of a saga's name and a run's id, for a program that asks the port itself.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const runId: (saga: string, id: string) => RunId = record.runId
+
 /** @category models @since 0.1.0 */
 export type Run = record.Run
 /** @category models @since 0.1.0 */
