@@ -15,7 +15,7 @@ export interface Event extends Entry<Op> {
   readonly key: string | undefined
 }
 
-export const startTime = 1_700_000_000_000
+const startTime = 1_700_000_000_000
 const keys = ids.slice(0, 2)
 const lease = 1_000
 const owners = ["o0", "o1", "o2"]
@@ -110,7 +110,7 @@ const learn = (known: Known, answer: unknown): void => {
 }
 
 /** The moment, in an order that holds for all processes of the machine. */
-export const moment = (): number => Number(process.hrtime.bigint() % 10_000_000_000_000_000n)
+const moment = (): number => Number(process.hrtime.bigint() % 10_000_000_000_000_000n)
 
 /** Several callers at once, each with some operations one after the other. A failed one is one without an answer. */
 export const round = (

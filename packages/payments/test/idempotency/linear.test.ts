@@ -77,7 +77,8 @@ const judgeMemory = (
   Effect.gen(function*() {
     const wrong: Array<string> = []
     let [operations, steps] = [0, 0]
-    for (let i = 0; i < histories && !(untilWrong && wrong.length > 0); i++) {
+    for (let i = 0; i < histories; i++) {
+      if (untilWrong && wrong.length > 0) break
       const judged = yield* Effect.gen(function*() {
         const store = yield* IdempotencyStore.IdempotencyStore
         return yield* judgeStore({

@@ -69,5 +69,5 @@ const minimal = <Op>(
     end = Math.min(end, entry.responded)
     found.push([entry, index])
   }
-  return found.filter(([entry]) => entry.invoked <= end).reverse()
+  return found.filter(([entry]) => entry.invoked <= end).toReversed()
 }
