@@ -55,7 +55,7 @@ export const internals: Readonly<
   option: { from: "ports" },
   // What every store that seals shares.
   seal: { from: "ports" },
-  saga: { modules: ["Saga", "SagaLog", "SagaOperator"] },
+  saga: { modules: ["Saga", "SagaLog", "SagaOperator", "testing"] },
   signature: { modules: ["Signature", "Webhook"] },
   // What every store over SQL shares.
   sql: { from: "ports" },

@@ -233,10 +233,10 @@ export const make = (options: Options = {}): Effect.Effect<TestGateway["Service"
     const name = options.name ?? "test"
     const state = makeState(name, options)
     const implementation: PaymentGateway.Implementation = {
-      authorize: method(state, "authorize", PaymentGateway.AuthorizeRequest, state.books.authorize),
-      capture: method(state, "capture", PaymentGateway.CaptureRequest, state.books.capture),
-      void: method(state, "void", PaymentGateway.VoidRequest, state.books.void),
-      refund: method(state, "refund", PaymentGateway.RefundRequest, state.books.refund),
+      authorize: method(state, "authorize", encodeAuthorizeRequest, state.books.authorize),
+      capture: method(state, "capture", encodeCaptureRequest, state.books.capture),
+      void: method(state, "void", encodeVoidRequest, state.books.void),
+      refund: method(state, "refund", encodeRefundRequest, state.books.refund),
       lookup: (downstreamKey) => lookup(state, downstreamKey)
     }
     return TestGateway.of({
@@ -489,14 +489,19 @@ const countUp = (counts: Map<string, number>, key: string): number => {
   return count
 }
 
+// Once: a test makes many gateways.
+const encodeAuthorizeRequest = Schema.encodeEffect(Schema.fromJsonString(PaymentGateway.AuthorizeRequest))
+const encodeCaptureRequest = Schema.encodeEffect(Schema.fromJsonString(PaymentGateway.CaptureRequest))
+const encodeVoidRequest = Schema.encodeEffect(Schema.fromJsonString(PaymentGateway.VoidRequest))
+const encodeRefundRequest = Schema.encodeEffect(Schema.fromJsonString(PaymentGateway.RefundRequest))
+
 const method = <Request>(
   state: State,
   name: Call["method"],
-  schema: Schema.Codec<Request, unknown>,
+  encode: (request: Request) => Effect.Effect<string, Schema.SchemaError>,
   execute: (request: Request) => Books.Answer
-) => {
-  const encode = Schema.encodeEffect(Schema.fromJsonString(schema))
-  return Effect.fnUntraced(function*(request: Request, downstreamKey: string) {
+) =>
+  Effect.fnUntraced(function*(request: Request, downstreamKey: string) {
     const encoded = `${name}:${yield* Effect.orDie(encode(request))}`
     if (state.calls.length >= state.callsMax) {
       return yield* makeError(new GatewayUnavailable({ by: "gateway" }))
@@ -519,7 +524,6 @@ const method = <Request>(
     if (behaviour.delayMillis > 0) yield* Effect.sleep(behaviour.delayMillis)
     return yield* answer(behaviour, own)
   })
-}
 
 const execution = <Request>(
   behaviour: Behaviour,

@@ -369,7 +369,7 @@ export const undoStep = Effect.fnUntraced(
       // A final no stays one under the same key.
       const isFinal = Exit.isFailure(exit) && read(exit.cause)._tag === "Refused"
       const pause = isFinal ? undefined : yield* tries.pause
-      if (pause === undefined) return { _tag: "Failed", detail, sent: attempt.departures.kept }
+      if (pause === undefined) return { _tag: "Failed", detail, sent: attempt.departures.kept, isRefused: isFinal }
       yield* Effect.sleep(Duration.millis(pause))
     }
   }

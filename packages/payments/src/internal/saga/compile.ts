@@ -73,8 +73,18 @@ const tenTries = Schedule.upTo(
 /** @internal How often and how far apart a verification is asked. */
 export const verifySchedule = threeTries
 
-/** @internal */
-export const compile = Effect.fnUntraced(
+/** @internal A saga is data: what comes of it is kept for the next engine of the process. */
+export const compile = (saga: Untyped, digest: Digest.Digest["Service"]): Effect.Effect<Compiled, SagaError> =>
+  Effect.suspend(() => {
+    const known = kept.get(saga)
+    return known?.digest === digest
+      ? Effect.succeed(known.compiled)
+      : Effect.tap(compileNew(saga, digest), (compiled) => Effect.sync(() => kept.set(saga, { digest, compiled })))
+  })
+
+const kept = new WeakMap<Untyped, { readonly digest: Digest.Digest["Service"]; readonly compiled: Compiled }>()
+
+const compileNew = Effect.fnUntraced(
   function*(saga: Untyped, digest: Digest.Digest["Service"]): Effect.fn.Return<Compiled, SagaError> {
     const fault = faultOf(saga)
     if (fault !== undefined) return yield* new SagaError({ reason: new SagaInvalid({ detail: fault }) })

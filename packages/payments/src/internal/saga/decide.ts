@@ -43,7 +43,13 @@ export type Undo =
   | { readonly _tag: "Skipped"; readonly by: string; readonly reason: string }
   | { readonly _tag: "Forced"; readonly by: string; readonly evidence: string }
   /** `sent`: the phases of its calls that may have left; undefined when nobody knows. */
-  | { readonly _tag: "Failed"; readonly detail: string; readonly sent?: ReadonlyArray<string> | undefined }
+  | {
+    readonly _tag: "Failed"
+    readonly detail: string
+    readonly sent?: ReadonlyArray<string> | undefined
+    /** The other side said no, for good; known only until it is written down. */
+    readonly isRefused?: boolean | undefined
+  }
 
 /** @internal */
 export interface StepState {
@@ -289,7 +295,7 @@ export const decide = (shape: Shape, state: SagaState, signal: Signal): Decision
     case "Undo":
       return undo(shape, state, signal.step)
     case "Undid":
-      return { events: [undid(nameOf(shape, signal.step), signal.undo)], command: stop }
+      return undidOf(shape, state, signal.step, signal.undo)
   }
 }
 
@@ -464,6 +470,22 @@ const undo = (shape: Shape, state: SagaState, step: number): Decision => {
   const detail = progress?._tag === "InDoubt" ? progress.detail : "interrupted"
   return only({ _tag: "Undo", step, outcome: { _tag: "InDoubt", detail } })
 }
+
+/**
+ * A step in doubt that was undone may have closed this one, or not: its undo is tried all the same, and where it is refused
+ * the other one has covered it.
+ */
+const undidOf = (shape: Shape, state: SagaState, step: number, undo: Undo): Decision => {
+  const closer = undo._tag === "Failed" && undo.isRefused === true ? doubtfulCloserOf(shape, state, step) : undefined
+  return closer === undefined
+    ? { events: [undid(nameOf(shape, step), undo)], command: stop }
+    : skip(shape, step, `closed by "${closer}"`)
+}
+
+const doubtfulCloserOf = (shape: Shape, state: SagaState, step: number): string | undefined =>
+  shape.find((other, index) =>
+    index > step && other.closes.includes(nameOf(shape, step)) && state.steps[index]?.undo?._tag === "Undone"
+  )?.name
 
 const closerOf = (shape: Shape, state: SagaState, step: number): string | undefined =>
   shape.find((other, index) =>

@@ -1,0 +1,139 @@
+/**
+ * All schedules of a saga, those with the fewest disturbances first, so that the first one that breaks a promise is a
+ * smallest one.
+ *
+ * @internal
+ */
+import * as Effect from "effect/Effect"
+import type { Truth } from "./books.ts"
+import type { Budget, Deviation, Draw, Point } from "./choices.ts"
+import { play, type Played, type Subject } from "./schedule.ts"
+
+/** @internal */
+export interface Explored {
+  readonly schedules: number
+  readonly merged: number
+  readonly isComplete: boolean
+  /** How often each thing happened at each point. */
+  readonly coverage: ReadonlyMap<string, ReadonlyMap<string, number>>
+  readonly states: ReadonlyMap<string, number>
+  readonly broken: Found | undefined
+}
+
+/** @internal */
+export interface Found {
+  readonly deviations: ReadonlyArray<Deviation>
+  readonly played: Played
+}
+
+/** @internal */
+export type Setup = Omit<Subject, "isSeen" | "reference">
+
+/** What a run without faults leaves behind, if it completes. */
+const referenceOf = (setup: Setup): Effect.Effect<Truth | undefined> =>
+  Effect.map(
+    play({ ...setup, reference: undefined, isSeen: () => false }, [], { isTraced: false }),
+    ({ state, truth }) => state === "Completed" ? truth : undefined
+  )
+
+/** @internal One schedule, with a trace. */
+export const replay = (
+  setup: Setup,
+  deviations: ReadonlyArray<Deviation | Draw>
+): Effect.Effect<Played> =>
+  Effect.flatMap(
+    referenceOf(setup),
+    (reference) => play({ ...setup, reference, isSeen: () => false }, deviations, { isTraced: true })
+  )
+
+/** @internal */
+export const explore = (
+  subject: Setup,
+  options: { readonly schedulesMax: number }
+): Effect.Effect<Explored> =>
+  Effect.gen(function*() {
+    const seen = new Seen()
+    const coverage = new Map<string, Map<string, number>>()
+    const states = new Map<string, number>()
+    let reference: Truth | undefined
+    let schedules = 0
+    let merged = 0
+    let level: Array<ReadonlyArray<Deviation>> = [[]]
+    while (level.length > 0) {
+      const next: Array<ReadonlyArray<Deviation>> = []
+      for (const deviations of level) {
+        if (schedules >= options.schedulesMax) {
+          return { schedules, merged, isComplete: false, coverage, states, broken: undefined }
+        }
+        const played = yield* play({ ...subject, reference, isSeen: seen.isSeen }, deviations, { isTraced: false })
+        schedules++
+        if (schedules % turnEvery === 0) yield* Effect.yieldNow
+        if (played.isMerged) merged++
+        for (const { label, taken } of played.points) count(coverage, label, taken ?? "nothing")
+        if (!played.isMerged) states.set(played.state ?? "", (states.get(played.state ?? "") ?? 0) + 1)
+        if (played.broken !== undefined) {
+          const broken = yield* smallest(subject, reference, { deviations, played })
+          return { schedules, merged, isComplete: false, coverage, states, broken }
+        }
+        if (deviations.length === 0 && played.state === "Completed") reference = played.truth
+        next.push(...childrenOf(deviations, played))
+      }
+      level = next
+    }
+    return { schedules, merged, isComplete: true, coverage, states, broken: undefined }
+  })
+
+const turnEvery = 64
+
+/** Every other thing that could have happened after the last one that did. */
+const childrenOf = (
+  deviations: ReadonlyArray<Deviation>,
+  { points }: Played
+): ReadonlyArray<ReadonlyArray<Deviation>> => {
+  const first = (deviations.at(-1)?.at ?? -1) + 1
+  return points.slice(first).flatMap((point, index) =>
+    point.alternatives.filter(({ name }) => index === 0 || !isSame(points[first + index - 1], point, name))
+      .map(({ name }) => [...deviations, { at: first + index, name }])
+  )
+}
+
+/** Between two points of a process nothing becomes durable: after the one is before the other. */
+const isSame = (before: Point | undefined, { by }: Point, name: string): boolean =>
+  before?.by === by && name.endsWith(" before") && name !== "stop before" &&
+  before.alternatives.some((other) => other.name === name.replace(" before", " after"))
+
+const count = (coverage: Map<string, Map<string, number>>, label: string, taken: string): void => {
+  const counts = coverage.get(label) ?? new Map<string, number>()
+  counts.set(taken, (counts.get(taken) ?? 0) + 1)
+  coverage.set(label, counts)
+}
+
+/** States that a process has left behind by its end, with what could still happen then. */
+class Seen {
+  private readonly states = new Map<string, Array<Budget>>()
+
+  readonly isSeen = (state: string, left: Budget): boolean => {
+    const known = this.states.get(state) ?? []
+    if (known.some(({ crash, fault }) => crash >= left.crash && fault >= left.fault)) return true
+    this.states.set(state, [...known, left])
+    return false
+  }
+}
+
+/** Drops what is not needed to break the same promise. */
+const smallest = (
+  subject: Setup,
+  reference: Truth | undefined,
+  found: Found
+): Effect.Effect<Found> =>
+  Effect.gen(function*() {
+    const again = (deviations: ReadonlyArray<Deviation>, isTraced: boolean) =>
+      play({ ...subject, reference, isSeen: () => false }, deviations, { isTraced })
+    let { deviations } = found
+    for (let at = deviations.length - 1; at >= 0; at--) {
+      const fewer = deviations.filter((_, index) => index !== at)
+      const { broken } = yield* again(fewer, false)
+      if (broken?.invariant === found.played.broken?.invariant) deviations = fewer
+    }
+    return { deviations, played: yield* again(deviations, true) }
+  })

@@ -1,0 +1,331 @@
+/**
+ * The user's saga and the log with a choice at each of their points. What a step, a verification or an undo does is left
+ * as it is: it is let go, held back, or its answer is lost.
+ *
+ * @internal
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import { LogUnavailable, type SagaLog } from "../../../SagaLog.ts"
+import type { AnyContext, AnyStep, Doubt, Outcome, Untyped } from "../../saga/step.ts"
+import { GatewayCallMustBeInsideIdempotent } from "../../stack/claim.ts"
+import type { Alternative, Choices } from "./choices.ts"
+import type { Monitor } from "./monitor.ts"
+import { CurrentProcess, type Process } from "./simulation.ts"
+import type { Trace } from "./trace.ts"
+
+type Log = SagaLog["Service"]
+type Any = Effect.Effect<unknown, unknown, unknown>
+type Part = "run" | "undo" | "verify"
+
+/** @internal What a schedule and what happens in it share. */
+export interface Stage {
+  readonly choices: Choices
+  readonly monitor: Monitor
+  readonly trace: Trace
+  /** Someone asks for the run to be undone, from outside. */
+  readonly cancel: Effect.Effect<void>
+  /** Lets the process close its layer, as a deploy does. */
+  readonly shutDown: (process: Process) => void
+  /** Whether another process is frozen. */
+  readonly isFrozen: (beside: Process) => boolean
+  /** Wakes the others. */
+  readonly wake: (by: Process) => void
+  /** What a refusal of this step is; undefined where it may not be refused. */
+  readonly refusalOf: (step: string) => { readonly error: unknown } | undefined
+  /** A downstream key is one of this step's. */
+  readonly knowKey: (key: string, step: string, isUndo: boolean) => void
+  /** Answers that go on being lost, until an operator has repaired the services. */
+  readonly down: Map<string, Process | undefined>
+  /** What has met its fault already: each does once. */
+  readonly struck: Set<string>
+}
+
+const crash = (name: string): Alternative => ({ name, cost: "crash" })
+const fault = (name: string): Alternative => ({ name, cost: "fault" })
+
+const dieBefore = crash("die before")
+const dieAfter = crash("die after")
+const freezeBefore = crash("freeze before")
+const freezeAfter = crash("freeze after")
+const stopBefore = crash("stop before")
+const stopAfter = crash("stop after")
+const cancelled = crash("cancel")
+const woken = crash("wake")
+const refuse = fault("refuse")
+const loseReply = fault("lose reply")
+const loseRequest = fault("lose request")
+const down = fault("down")
+
+/** The process is gone: nothing of it happens any more. */
+const die = (stage: Stage, process: Process): Effect.Effect<never> => {
+  stage.trace.note(process, "dies")
+  process.state = "Dead"
+  return Effect.never
+}
+
+/** Nothing happens until it is woken. */
+const freeze = (stage: Stage, process: Process): Effect.Effect<void> => {
+  stage.trace.note(process, "freezes")
+  process.state = "Frozen"
+  // A task of a process that is frozen is held until it wakes.
+  return Effect.yieldNow
+}
+
+const inProcess = <A, E>(
+  use: (process: Process) => Effect.Effect<A, E>,
+  otherwise: Effect.Effect<A, E>
+): Effect.Effect<A, E> =>
+  Effect.withFiber((fiber) => {
+    const process = fiber.getRef(CurrentProcess)
+    if (process === undefined) return otherwise
+    return process.state === "Dead" ? Effect.never : use(process)
+  })
+
+// --- the log
+
+/** @internal */
+export const instrumentLog = (stage: Stage, log: Log): Log => ({
+  ...log,
+  claim: (request) =>
+    inProcess((process) => {
+      const label = request.opening === undefined ? "claim" : "claim, with the first intent"
+      return commit(
+        stage,
+        process,
+        label,
+        "claim",
+        Effect.tap(log.claim(request), (history) =>
+          Effect.sync(() => {
+            if (history?.run.owner !== request.owner || history.run.leaseUntil <= history.now) return
+            stage.monitor.owns(history.run)
+            stage.trace.log(process, `claimed in epoch ${history.run.epoch}`)
+          }))
+      )
+    }, log.claim(request)),
+  append: (request) =>
+    inProcess((process) => {
+      const label = request.events.map((event) => "step" in event ? `${event._tag} ${event.step}` : event._tag)
+        .join(", ")
+      return commit(
+        stage,
+        process,
+        label,
+        "append",
+        Effect.tap(log.append(request), ({ appended }) =>
+          Effect.sync(() => {
+            if (appended) stage.monitor.writes(request.epoch, request.events)
+            stage.trace.log(process, appended ? label : `${label}: refused, no longer the owner`)
+          }))
+      )
+    }, log.append(request)),
+  orphans: (request) =>
+    inProcess((process) =>
+      Effect.flatMap(log.orphans(request), (found) => {
+        for (const { run } of found) {
+          stage.monitor.owns(run)
+          stage.trace.log(process, `taken over in epoch ${run.epoch}`)
+        }
+        if (found.length === 0) return Effect.succeed(found)
+        return Effect.as(
+          after(stage, process, stage.choices.choose(process.name, "take over", [dieAfter, freezeAfter])),
+          found
+        )
+      }), log.orphans(request)),
+  release: (request) =>
+    inProcess((process) => {
+      const chosen = stage.choices.choose(process.name, "release", [dieBefore])
+      return chosen === undefined ? log.release(request) : die(stage, process)
+    }, log.release(request))
+})
+
+const committed = [dieBefore, dieAfter, freezeBefore, freezeAfter, loseReply]
+
+const commit = <A>(
+  stage: Stage,
+  process: Process,
+  label: string,
+  operation: string,
+  write: Effect.Effect<A, LogUnavailable>
+): Effect.Effect<A, LogUnavailable> => {
+  const alternatives = stage.monitor.isCancellable ? [...committed, cancelled] : committed
+  const taken = stage.choices.choose(process.name, label, offer(stage, process, alternatives))
+  return Effect.andThen(before(stage, process, taken), () =>
+    Effect.flatMap(write, (answer) => {
+      if (taken !== loseReply.name) return Effect.as(after(stage, process, taken), answer)
+      stage.trace.note(process, "does not hear the answer")
+      return Effect.fail(new LogUnavailable({ operation, detail: "Simulated" }))
+    }))
+}
+
+/** What can happen here besides. */
+const offer = (
+  stage: Stage,
+  process: Process,
+  alternatives: ReadonlyArray<Alternative>
+): ReadonlyArray<Alternative> => [
+  ...alternatives,
+  ...stage.isFrozen(process) ? [woken] : []
+]
+
+const before = (stage: Stage, process: Process, taken: string | undefined): Effect.Effect<void> => {
+  switch (taken) {
+    case dieBefore.name:
+      return die(stage, process)
+    case freezeBefore.name:
+      return freeze(stage, process)
+    case cancelled.name:
+      return stage.cancel
+    default:
+      return Effect.void
+  }
+}
+
+const after = (stage: Stage, process: Process, taken: string | undefined): Effect.Effect<void> => {
+  switch (taken) {
+    case dieAfter.name:
+      return die(stage, process)
+    case freezeAfter.name:
+      return freeze(stage, process)
+    case woken.name:
+      stage.wake(process)
+      return Effect.yieldNow
+    default:
+      return Effect.void
+  }
+}
+
+// --- steps
+
+/** @internal The same saga, so far as its log can tell. */
+export const instrumentSaga = (saga: Untyped): Untyped => ({
+  ...saga,
+  steps: saga.steps.map((step): AnyStep => ({
+    ...step,
+    run: (ctx: AnyContext) => effect(step, "run", () => step.run(ctx)),
+    ...step.compensate === undefined ? {} : {
+      compensate: (outcome: Outcome<unknown>, ctx: AnyContext) =>
+        effect(step, "undo", () => step.compensate(outcome, ctx), outcome._tag)
+    },
+    verify: step.verify === "rerun" ? "rerun" : verifying(step, step.verify)
+  }))
+})
+
+type Verify = Exclude<AnyStep["verify"], "rerun">
+
+const verifying = (step: AnyStep, verify: Verify): Verify =>
+  // What is wrong with the options of a verification stays with it.
+  Object.assign(
+    (ctx: AnyContext, doubt: Doubt) => effect(step, "verify", () => verify(ctx, doubt)),
+    Object.fromEntries(Object.getOwnPropertySymbols(verify).map((key) => [key, Reflect.get(verify, key)]))
+  ) as never
+
+const phases = ["authorize", "capture", "void", "refund"]
+
+const offered: Readonly<Record<Part, ReadonlyArray<Alternative>>> = {
+  run: [dieBefore, dieAfter, freezeAfter, stopBefore, stopAfter],
+  undo: [dieBefore, dieAfter, freezeAfter, stopBefore, stopAfter],
+  verify: [dieBefore, dieAfter]
+}
+
+const effect = (step: AnyStep, part: Part, call: () => Any, told?: string): Any =>
+  Effect.withFiber((fiber): Any => {
+    const process = fiber.getRef(CurrentProcess)
+    const stage = process?.stage
+    if (process === undefined || stage === undefined) return Effect.suspend(call)
+    if (process.state === "Dead") return Effect.never
+    const claim = Context.getUnsafe(fiber.context, GatewayCallMustBeInsideIdempotent)
+    stage.monitor.leaves({ step: step.name, part, epoch: claim.fence })
+    if (told !== undefined) stage.monitor.tells(step.name, told)
+    if (part === "verify") return strike(stage, step, part, process, call)
+    return Effect.flatMap(
+      Effect.forEach(phases, (phase) => claim.downstreamKey(phase)),
+      (keys) => {
+        stage.monitor.sends(step.name, part, keys[0] ?? "")
+        for (const key of keys) stage.knowKey(key, step.name, part === "undo")
+        return strike(stage, step, part, process, call)
+      }
+    )
+  })
+
+/** What was lost: nobody can tell whether it happened. */
+class Lost extends Error {
+  readonly _tag = "Lost"
+  override readonly name = "Lost"
+  constructor(what: string) {
+    super(`the ${what} was lost, by plan`)
+  }
+}
+
+const strike = (stage: Stage, step: AnyStep, part: Part, process: Process, call: () => Any): Any => {
+  const name = `${part} ${step.name}`
+  const isDown = stage.down.has(name) && (stage.down.get(name) ?? process) === process
+  const isStruck = stage.struck.has(name)
+  const faults = isStruck || isDown ? [] : faultsOf(stage, step, part)
+  const taken = stage.choices.choose(process.name, name, offer(stage, process, [...offered[part], ...faults]))
+  if (faults.some((fault) => fault.name === taken)) stage.struck.add(name)
+  if (taken === down.name) stage.down.set(name, part === "verify" ? process : undefined)
+  if (isDown || taken === down.name) {
+    stage.trace.call(process, name, "no answer")
+    stage.monitor.comes(step.name, part, false)
+    return Effect.die(new Lost("request"))
+  }
+  switch (taken) {
+    case refuse.name:
+      stage.trace.call(process, name, "refused")
+      return Effect.fail(stage.refusalOf(step.name)?.error)
+    case loseRequest.name:
+      stage.trace.call(process, name, "lost on its way")
+      return Effect.die(new Lost("request"))
+    case stopBefore.name:
+      stage.trace.call(process, name, "stopped before it left")
+      stage.shutDown(process)
+      return Effect.never
+  }
+  return Effect.andThen(before(stage, process, taken), called(stage, step, part, process, taken, call))
+}
+
+const faultsOf = (stage: Stage, step: AnyStep, part: Part): ReadonlyArray<Alternative> =>
+  part === "verify"
+    ? [down]
+    : part === "undo"
+    ? [loseReply, loseRequest, down]
+    : [...stage.refusalOf(step.name) === undefined ? [] : [refuse], loseReply, loseRequest, down]
+
+/** It happens, whatever becomes of its answer. */
+const called = (
+  stage: Stage,
+  step: AnyStep,
+  part: Part,
+  process: Process,
+  taken: string | undefined,
+  call: () => Any
+): Any =>
+  Effect.suspend(() => {
+    const name = `${part} ${step.name}`
+    process.calls++
+    return Effect.flatMap(
+      Effect.exit(Effect.onExit(Effect.suspend(call), () => Effect.sync(() => process.calls--))),
+      (exit): Any => {
+        if (process.state === "Dead") return Effect.never
+        const isWell = Exit.isSuccess(exit) && (part !== "verify" || isHappened(exit.value))
+        stage.trace.call(process, name, Exit.isSuccess(exit) ? tagOf(exit.value) : "failed")
+        stage.monitor.comes(step.name, part, isWell)
+        if (taken === loseReply.name) {
+          stage.trace.note(process, `does not hear the answer of ${name}`)
+          return Effect.die(new Lost("reply"))
+        }
+        if (taken === stopAfter.name) {
+          stage.shutDown(process)
+          return Effect.never
+        }
+        return Effect.andThen(after(stage, process, taken), exit)
+      }
+    )
+  })
+
+const tagOf = (value: unknown): string =>
+  typeof value === "object" && value !== null && "_tag" in value && typeof value._tag === "string" ? value._tag : "done"
+
+const isHappened = (value: unknown): boolean => tagOf(value) === "Happened"
