@@ -51,11 +51,14 @@ const lambdaContext = { getRemainingTimeInMillis: () => 30_000 } as NonNullable<
 const operation = async () => answer
 
 // Each gets a store of its own: the persistence layer keeps the configuration of the first that uses it.
-export const powertools = (config: Config) =>
+export const makePowertools = (persistenceStore: BasePersistenceLayer, config: Config) =>
   makeIdempotent((_event: { readonly key: string; readonly payload: typeof charge }) => operation(), {
-    persistenceStore: new MapPersistence(),
+    persistenceStore,
     config: new IdempotencyConfig({ ...config, lambdaContext })
   })
+
+/** In memory. */
+export const powertools = (config: Config) => makePowertools(new MapPersistence(), config)
 
 const options = {
   scope: Idempotency.Scope.make({ tenant: "acme", operation: "charge", version: 1 }),

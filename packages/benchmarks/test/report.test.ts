@@ -102,7 +102,10 @@ describe("npm run bench", () => {
       const { status, stderr, stdout } = bench(...args)
       assert.strictEqual(status, 2)
       assert.strictEqual(stdout, "")
-      assert.match(stderr, /^names: .*\bidempotency-memory, idempotency-sqlite, .*\bstack\b/m)
+      assert.match(
+        stderr,
+        /^names: .*\bidempotency-memory, idempotency-postgres, idempotency-redis, idempotency-sqlite, .*\bstack\b/m
+      )
     }
   )
 

@@ -407,7 +407,7 @@ export type RedisEviction = redisStart.Eviction
 
 /**
  * Keeps records in Redis, on the clock of the server: one script for each transition, a first call in two round trips, a
- * replay in one.
+ * replay in one. Calls of one tick share a script, up to 32 of them.
  *
  * **When to use**
  *

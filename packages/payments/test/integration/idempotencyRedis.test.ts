@@ -106,6 +106,68 @@ describe("the Redis store", () => {
       })
     ))
 
+  it.live("takes many claims or ends of one tick into a script, each with an answer of its own", () =>
+    onStore((prefix) =>
+      Effect.gen(function*() {
+        const redis = yield* Redis.Redis
+        let scripts = 0
+        const counting = yield* Redis.make({
+          send: (command, ...words) => Effect.suspend(() => (scripts++, redis.send(command, ...words))),
+          subscribe: () => Effect.die("never asked"),
+          connect: Effect.die("never asked")
+        })
+        yield* Effect.gen(function*() {
+          const store = yield* Store
+          const together = <A, B, E>(all: ReadonlyArray<A>, each: (one: A) => Effect.Effect<B, E>) =>
+            Effect.suspend(() => {
+              scripts = 0
+              return Effect.forEach(all, (one) => Effect.exit(each(one)), { concurrency: "unbounded" })
+            })
+          const [loaded, broken, other] = [requestOf(), requestOf(), requestOf({ tenant: "elsewhere" })]
+          yield* Effect.flatMap(store.claim(loaded), ({ record }) =>
+            store.complete({ ...record, completion: succeeded() }))
+          yield* redis.send("RPUSH", `{${prefix}}:record:${broken.id}`, "none of ours")
+
+          const fresh = Array.from({ length: 90 }, () =>
+            requestOf())
+          const requests = [...fresh, rival(loaded), rival(fresh[0]!), fresh[1]!, broken, other]
+          const claims = yield* together(requests, store.claim)
+          assert.isAtMost(scripts, Math.ceil(requests.length / 32))
+          const recordOf = (index: number) => {
+            const exit = claims[index]!
+            if (Exit.isFailure(exit)) assert.fail(`${exit}`)
+            return exit.value.record
+          }
+          fresh.forEach((request, index) =>
+            assert.deepInclude(recordOf(index), { id: request.id, owner: request.owner })
+          )
+          assert.deepInclude(recordOf(90), { id: loaded.id, state: "Succeeded" })
+          assert.deepInclude(recordOf(91), { id: fresh[0]!.id, owner: fresh[0]!.owner, state: "Claimed" })
+          assert.deepInclude(recordOf(92), { id: fresh[1]!.id, owner: fresh[1]!.owner, attempt: 1 })
+          assert.deepStrictEqual(
+            claims[93],
+            Exit.fail(new StoreUnavailable({ operation: "claim", detail: "RowUnreadable" }))
+          )
+          assert.deepInclude(recordOf(94), { id: other.id, owner: other.owner })
+          // What is told of a fresh claim is what is there.
+          for (const index of [0, 89, 94]) {
+            assert.deepStrictEqual((yield* store.inspect(recordOf(index))).record, recordOf(index))
+          }
+
+          const ended = fresh.map((_, index) => recordOf(index))
+          const stranger = { ...recordOf(94), owner: "nobody" }
+          const ends = yield* together(
+            [...ended, stranger],
+            (record) => store.complete({ ...record, completion: succeeded() })
+          )
+          assert.isAtMost(scripts, Math.ceil(91 / 32))
+          assert.deepStrictEqual(ends, [...ended.map(() => Exit.succeed(true)), Exit.succeed(false)])
+        }).pipe(Effect.provide(
+          IdempotencyStore.layerStoreRedis({ prefix }).pipe(Layer.provide(Layer.succeed(Redis.Redis, counting)))
+        ))
+      })
+    ))
+
   it.live("runs again after the server has forgotten its scripts", () =>
     onStore(() =>
       Effect.gen(function*() {
@@ -277,7 +339,7 @@ describe("the Redis store", () => {
         yield* send("DEL", key)
         yield* send("RPUSH", key, "the-value")
         const error = yield* Effect.flip(store.claim(request))
-        assert.deepStrictEqual(error, new StoreUnavailable({ operation: "claim", detail: "RedisError" }))
+        assert.deepStrictEqual(error, new StoreUnavailable({ operation: "claim", detail: "RowUnreadable" }))
         assert.notMatch(`${error.message} ${JSON.stringify(error)}`, /the-/)
         assert.strictEqual(
           yield* store.evict(record, { force: true }).pipe(Effect.exit, Effect.map(Exit.isFailure)),

@@ -440,17 +440,18 @@ export const askBounded = <A>(
   entry?: Entry
 ): Effect.Effect<A, StoreUnavailable> =>
   Effect.flatMap(Effect.forkDetach(self, { startImmediately: true }), (asked) => {
-    const none = new StoreUnavailable({ operation, detail: "no answer" })
+    // Made when it is needed: an error takes its stack, and this is on the path of every call.
+    const none = () => Exit.fail(new StoreUnavailable({ operation, detail: "no answer" }))
     // A store that is interrupted by somebody else, or dies, has not answered.
     const answered = (exit: Exit.Exit<A, StoreUnavailable>) =>
-      Exit.hasInterrupts(exit) || Exit.hasDies(exit) ? Exit.fail(none) : exit
+      Exit.hasInterrupts(exit) || Exit.hasDies(exit) ? none() : exit
     const exit = asked.pollUnsafe()
     return exit !== undefined ?
       answered(exit) :
       Effect.withFiber((caller) =>
         Effect.callback<A, StoreUnavailable>((resume) => {
           const giveUp = (): void => {
-            resume(Effect.fail(none))
+            resume(none())
             asked.interruptUnsafe()
           }
           const timer = Effect.runForkWith(caller.context)(

@@ -1,5 +1,6 @@
 /**
- * The state machine on Redis: one script for each transition, on the clock of the server.
+ * The state machine on Redis: one script for each transition, on the clock of the server. Claims and ends of one tick share
+ * a script, each on its own.
  *
  * Nothing here has an expiry of Redis: what is unfinished must never go, and the rest goes by `sweep`. `redisScripts` says
  * how records and their index are kept.
@@ -15,18 +16,19 @@ import * as machine from "./machine.ts"
 import {
   type ClaimReply,
   type ClaimRequest,
-  type CompleteRequest,
+  type Completion,
   idPrefix,
   isLimit,
   listLimitMax,
   type ListRequest,
+  type Ownership,
   type Record,
   type RecordId,
-  type ReleaseRequest,
   type RenewRequest,
   type ResolveRequest,
   sweepLimitMax
 } from "./record.ts"
+import * as Gathering from "./redisGathering.ts"
 import * as scripts from "./redisScripts.ts"
 import * as start from "./redisStart.ts"
 import { decode, encodeLine, parseId } from "./redisValue.ts"
@@ -49,6 +51,10 @@ const renewChunk = 1_000
 const readChunk = 200
 const dropChunk = 500
 
+// Enough to spread what a script costs by itself. More would only keep everybody else waiting, and leave the callers
+// nothing to do while the server works on all of them at once.
+const batchMax = 32
+
 const timeoutMillisMax = 60_000
 
 /** @internal */
@@ -62,7 +68,8 @@ export const make = Effect.fnUntraced(function*(
   const durable = yield* replicated(redis, replicas)
   yield* start.check(redis, eviction)
   const server = makeServer(redis, durable, prefix, scripts.make(now ?? scripts.serverTime))
-  return { ...owning(server), ...operating(server) }
+  // A replay is not to wait for the replicas of a claim that happens to come along.
+  return { ...owning(server, replicas === undefined ? batchMax : 1), ...operating(server) }
 })
 
 const refused = (detail: string) => Effect.fail(new StoreUnavailable({ operation: "start", detail }))
@@ -116,6 +123,8 @@ interface Server {
   readonly open: string
   readonly done: string
   readonly keyOf: (id: string) => string
+  /** Where the id begins in a key, in Lua. */
+  readonly idFrom: number
   readonly write: Durable
   readonly read: (script: Script, keys: ReadonlyArray<string>, parameters: Parameters) => Answer
   readonly page: (index: string, from: string, until: string, count: number) => Effect.Effect<unknown, Redis.RedisError>
@@ -133,6 +142,7 @@ const makeServer = (
   open: `{${prefix}}:open`,
   done: `{${prefix}}:done`,
   keyOf: (id) => `{${prefix}}:record:${id}`,
+  idFrom: `{${prefix}}:record:`.length + 1,
   write,
   read: (script, keys, parameters) => redis.eval(script)(keys, parameters),
   page: (index, from, until, count) => redis.send<unknown>("ZRANGEBYLEX", index, from, until, "LIMIT", "0", `${count}`)
@@ -152,59 +162,108 @@ const unreadable = (operation: string) => Effect.fail(new StoreUnavailable({ ope
 
 // --- what an owner does
 
-const owning = (server: Server): Pick<Store, "claim" | "complete" | "release" | "renew" | "resolve"> => ({
-  claim: (request) => unavailable("claim", claim(server, request)),
-  complete: (request) => unavailable("complete", Effect.flatMap(complete(server, request), toBoolean("complete"))),
-  release: (request) => unavailable("release", Effect.flatMap(release(server, request), toBoolean("release"))),
-  renew: (requests) => unavailable("renew", renew(server, requests)),
-  resolve: (request) => unavailable("resolve", Effect.flatMap(resolve(server, request), toBoolean("resolve")))
-})
+const owning = (
+  server: Server,
+  batchMax: number
+): Pick<Store, "claim" | "complete" | "release" | "renew" | "resolve"> => {
+  const claims = Gathering.make(
+    batchMax,
+    sharedOfClaim,
+    (requests: ReadonlyArray<ClaimRequest>) => claim(server, requests)
+  )
+  const ends = Gathering.make(batchMax, sharedOfEnd, (ends: ReadonlyArray<End>) => finish(server, ends))
+  const end = (operation: string, end: End) =>
+    unavailable(operation, Effect.flatMap(ends.submit(end), toBoolean(operation)))
+  return {
+    claim: (request) => unavailable("claim", claims.submit(request)),
+    complete: (request) =>
+      request.completion._tag === "Indeterminate"
+        ? unavailable("complete", Effect.flatMap(giveUp(server, request, request.completion), toBoolean("complete")))
+        : end("complete", toEnd(request, request.completion._tag, request.completion)),
+    release: (request) => end("release", toEnd(request, "Vacant", { result: "", ttlMillis: request.ttlMillis })),
+    renew: (requests) => unavailable("renew", renew(server, requests)),
+    resolve: (request) => unavailable("resolve", Effect.flatMap(resolve(server, request), toBoolean("resolve")))
+  }
+}
 
-const claim = (server: Server, request: ClaimRequest): Effect.Effect<ClaimReply, StoreUnavailable | Failure> => {
+const sharedOfClaim = ({ attemptsMax, canResolve, leaseMillis }: ClaimRequest): string =>
+  `${leaseMillis} ${attemptsMax} ${canResolve}`
+
+const claim = (server: Server, requests: ReadonlyArray<ClaimRequest>) => {
   const { ids, keyOf, open, done, scripts, write } = server
-  return Effect.flatMap(
-    write(scripts.claim, [keyOf(request.id), ids, open, done], [
-      request.id,
-      encodeLine(request.fingerprint),
-      encodeLine(request.owner),
-      Math.ceil(request.leaseMillis),
-      request.canResolve ? 1 : 0,
-      request.attemptsMax
-    ], (answer) => Array.isArray(answer) && answer[2] === 1),
+  const [first] = requests
+  const leaseMillis = Math.ceil(first?.leaseMillis ?? 0)
+  const parameters: Array<number | string> = [
+    server.idFrom,
+    leaseMillis,
+    first?.canResolve === true ? 1 : 0,
+    first?.attemptsMax ?? 0
+  ]
+  for (const { fingerprint, owner } of requests) parameters.push(encodeLine(fingerprint), encodeLine(owner))
+  return Effect.map(
+    write(scripts.claim, [ids, open, done, ...requests.map(({ id }) => keyOf(id))], parameters, hasClaimed),
     (answer) => {
-      const [value, time] = Array.isArray(answer) ? answer as ReadonlyArray<unknown> : []
-      const record = typeof value === "string" ? decode(request, value) : undefined
+      const [time, ...answers] = Array.isArray(answer) ? answer as ReadonlyArray<unknown> : []
       const now = integer(time)
-      return record === undefined || Number.isNaN(now) ? unreadable("claim") : Effect.succeed({ record, now })
+      return (index: number): Effect.Effect<ClaimReply, StoreUnavailable | Failure> => {
+        const request = requests[index]
+        const record = request === undefined || Number.isNaN(now)
+          ? undefined
+          : recordOf({ ...request, leaseMillis }, answers[index], now)
+        return record === undefined ? unreadable("claim") : Effect.succeed({ record, now })
+      }
     }
   )
+}
+
+const isClaimed = (answer: unknown): boolean => answer === 1 || Array.isArray(answer)
+const hasClaimed = (answer: unknown): boolean => Array.isArray(answer) && answer.slice(1).some(isClaimed)
+
+/** Where there was nothing, the machine says what there is now. */
+const recordOf = (request: ClaimRequest, answer: unknown, now: number): Record | undefined => {
+  if (answer === 1) return machine.claim(undefined, request, now)
+  const value: unknown = Array.isArray(answer) ? answer[0] : answer
+  return typeof value === "string" ? decode(request, value) : undefined
 }
 
 const toBoolean = (operation: string) => (answer: unknown): Effect.Effect<boolean, StoreUnavailable> =>
   answer === 1 || answer === 0 ? Effect.succeed(answer === 1) : unreadable(operation)
 
-const complete = ({ done, keyOf, open, scripts, write }: Server, request: CompleteRequest) => {
-  const { completion, fence, id, owner } = request
-  return completion._tag === "Indeterminate"
-    ? write(scripts.giveUp, [keyOf(id)], [
-      encodeLine(owner),
-      fence,
-      completion.ran ? 1 : 0,
-      completion.counted ? 1 : 0,
-      completion.attemptsMax
-    ])
-    : write(scripts.finish, [keyOf(id), open, done], [
-      id,
-      encodeLine(owner),
-      fence,
-      completion._tag,
-      completion.result,
-      Math.ceil(completion.ttlMillis)
-    ])
+/** How a claim ends, by its owner. */
+interface End {
+  readonly id: string
+  readonly owner: string
+  readonly fence: number
+  readonly state: "Refused" | "Succeeded" | "Vacant"
+  readonly result: string
+  readonly ttlMillis: number
 }
 
-const release = ({ done, keyOf, open, scripts, write }: Server, { fence, id, owner, ttlMillis }: ReleaseRequest) =>
-  write(scripts.release, [keyOf(id), open, done], [id, encodeLine(owner), fence, Math.ceil(ttlMillis)])
+const toEnd = (
+  { fence, id, owner }: Ownership,
+  state: End["state"],
+  { result, ttlMillis }: Pick<End, "result" | "ttlMillis">
+): End => ({ id, owner, fence, state, result, ttlMillis })
+
+const sharedOfEnd = ({ state, ttlMillis }: End): string => `${state} ${ttlMillis}`
+
+const finish = ({ done, idFrom, keyOf, open, scripts, write }: Server, ends: ReadonlyArray<End>) => {
+  const [first] = ends
+  const parameters: Array<number | string> = [idFrom, Math.ceil(first?.ttlMillis ?? 0), first?.state ?? ""]
+  for (const { fence, owner, result } of ends) parameters.push(encodeLine(owner), fence, result)
+  return Effect.map(
+    write(scripts.finish, [open, done, ...ends.map(({ id }) => keyOf(id))], parameters, hasFinished),
+    (answer) => (index: number) => Effect.succeed<unknown>(Array.isArray(answer) ? answer[index] : undefined)
+  )
+}
+
+const hasFinished = (answer: unknown): boolean => Array.isArray(answer) && answer.includes(1)
+
+const giveUp = (
+  { keyOf, scripts, write }: Server,
+  { fence, id, owner }: Ownership,
+  { attemptsMax, counted, ran }: Extract<Completion, { readonly _tag: "Indeterminate" }>
+) => write(scripts.giveUp, [keyOf(id)], [encodeLine(owner), fence, ran ? 1 : 0, counted ? 1 : 0, attemptsMax])
 
 const renew = ({ keyOf, scripts, write }: Server, requests: ReadonlyArray<RenewRequest>) =>
   Effect.map(

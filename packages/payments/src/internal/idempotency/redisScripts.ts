@@ -1,5 +1,6 @@
 /**
- * The transitions of the machine as scripts of Redis, one for each, which may be sent twice.
+ * The transitions of the machine as scripts of Redis, one for each, which may be sent twice. Those of every call take many
+ * records at once: what they share is worked out once, and the index is written once.
  *
  * A record is one text under one key, its fields in lines: state, expires (empty: never), lease, updated, fingerprint, owner,
  * fence, attempt, unresolved, unknown since, created, and behind them the result as it is. What the end of a call changes
@@ -39,7 +40,6 @@ export const make = (now: string) => {
     claim: script(claim),
     finish: script(finish),
     giveUp: script(giveUp),
-    release: script(release),
     renew: script(renew),
     resolve: script(resolve),
     read: script(read),
@@ -78,94 +78,124 @@ end
 local function isHeld(r) return r.state == "Claimed" or r.state == "Resolving" end
 local function nextFence(r) return math.max(r.fence + 1, now) end`
 
-// The front of a record, whoever owns it, and where the rest of it and its result begin.
-const front = `
-local value = redis.call("GET", KEYS[1])
-if not value then return 0 end
-local state, from, owner, fence, at =
-  string.match(value, "^(%a+)\\n%d*\\n%d+\\n%d+\\n()[^\\n]*\\n([^\\n]*)\\n(%d+)\\n%d+\\n%d+\\n%d+\\n%d+\\n()")
-if not state then return ${unreadable} end`
-
-// Ends a claim under KEYS record, open, done as a state that expires, or answers what was so already.
-const end = (state: string, result: string, ttl: string, isOpen: string) =>
-  `${front}
-if owner ~= ARGV[2] or fence ~= ARGV[3] then return 0 end
-if ${isOpen} then
-  local expires = string.format("%.0f", now + tonumber(${ttl}))
-  redis.call("SET", KEYS[1],
-    ${state} .. "\\n" .. expires .. "\\n0\\n" .. string.format("%.0f\\n", now) .. string.sub(value, from, at - 1) .. ${result})
-  redis.call("ZREM", KEYS[2], ARGV[1])
-  redis.call("ZADD", KEYS[3], expires, ARGV[1])
-  return 1
-end
-if state ~= ${state} or string.sub(value, at) ~= ${result} then return 0 end
-redis.call("SET", KEYS[1], value)
-return 1`
-
-// KEYS: record, ids, open, done. ARGV: id, fingerprint, owner, lease, can resolve, attempts at the most.
+// KEYS: ids, open, done, records. ARGV: where the id begins in the key of a record, lease, can resolve, attempts at the most,
+// then fingerprint and owner of each. Answers the time, and of each 1 (there was nothing, it is claimed), the record as it
+// was, the record as it became within a list, or -1 (it is no record).
 // First what is there most often: nothing, and a result that is replayed.
-const claim = `
-local id, fingerprint, owner, lease = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local found = redis.call("GET", KEYS[1])
-if not found then
-  local value = string.format("Claimed\\n\\n%.0f\\n%.0f\\n%s\\n%s\\n%.0f\\n1\\n0\\n0\\n%.0f\\n",
-    now + lease, now, fingerprint, owner, now, now)
-  redis.call("SET", KEYS[1], value)
-  redis.call("ZADD", KEYS[2], 0, id)
-  redis.call("ZADD", KEYS[3], 0, id)
-  return {value, string.format("%.0f", now), 1}
-end
-local state, expires = string.match(found, "^(%a+)\\n(%d*)\\n")
-if (state == "Succeeded" or state == "Refused") and expires ~= "" and tonumber(expires) > now then
-  return {found, string.format("%.0f", now), 0}
-end
-${machine}
-local before, value = load(KEYS[1])
-if not before then return {value, text(now), 0} end
+const claim = `${machine}
+local at, lease, canResolve, attemptsMax = ARGV[1], tonumber(ARGV[2]), ARGV[3] == "1", tonumber(ARGV[4])
+local head = string.format("Claimed\\n\\n%.0f\\n%.0f\\n", now + lease, now)
+local tail = string.format("\\n%.0f\\n1\\n0\\n0\\n%.0f\\n", now, now)
 
-local function grant(state, base)
-  if before.expires then
-    redis.call("ZREM", KEYS[4], id)
-    redis.call("ZADD", KEYS[3], 0, id)
-  end
-  local value = save(KEYS[1], {
-    state = state, fingerprint = fingerprint, owner = owner, fence = nextFence(before), attempt = base.attempt + 1,
-    unresolved = base.unresolved, lease = now + lease, unknown = base.unknown, created = base.created
-  })
-  return {value, text(now), 1}
-end
+local function again(key, fingerprint, owner)
+  local before, value = load(key)
+  if not before then return value end
 
-if before.expires and before.expires <= now then
-  return grant("Claimed", {attempt = 0, unresolved = 0, unknown = 0, created = now})
-end
-if before.fingerprint == fingerprint then
-  if before.owner == owner then
-    if isHeld(before) then
-      before.lease = math.max(before.lease, now + lease)
-      return {save(KEYS[1], before), text(now), 1}
+  local function grant(state, base)
+    if before.expires then
+      local id = string.sub(key, at)
+      redis.call("ZREM", KEYS[3], id)
+      redis.call("ZADD", KEYS[2], 0, id)
     end
-  elseif before.state == "Vacant" then
-    return grant("Claimed", before)
-  elseif ARGV[5] == "1" then
-    if before.state == "Indeterminate" then return grant("Resolving", before) end
-    if isHeld(before) and before.lease <= now then
-      before.unresolved = before.unresolved + 1
-      before.unknown = before.lease
-      if before.unresolved < tonumber(ARGV[6]) then return grant("Resolving", before) end
-      before.state, before.fence = "Parked", nextFence(before)
-      return {save(KEYS[1], before), text(now), 1}
+    return {save(key, {
+      state = state, fingerprint = fingerprint, owner = owner, fence = nextFence(before), attempt = base.attempt + 1,
+      unresolved = base.unresolved, lease = now + lease, unknown = base.unknown, created = base.created
+    })}
+  end
+
+  if before.expires and before.expires <= now then
+    return grant("Claimed", {attempt = 0, unresolved = 0, unknown = 0, created = now})
+  end
+  if before.fingerprint == fingerprint then
+    if before.owner == owner then
+      if isHeld(before) then
+        before.lease = math.max(before.lease, now + lease)
+        return {save(key, before)}
+      end
+    elseif before.state == "Vacant" then
+      return grant("Claimed", before)
+    elseif canResolve then
+      if before.state == "Indeterminate" then return grant("Resolving", before) end
+      if isHeld(before) and before.lease <= now then
+        before.unresolved = before.unresolved + 1
+        before.unknown = before.lease
+        if before.unresolved < attemptsMax then return grant("Resolving", before) end
+        before.state, before.fence = "Parked", nextFence(before)
+        return {save(key, before)}
+      end
     end
   end
+  return value
 end
-return {value, text(now), 0}`
 
-const held = `(state == "Claimed" or state == "Resolving")`
+local answers, fresh = {now}, {}
+for i = 4, #KEYS do
+  local key, fingerprint, owner = KEYS[i], ARGV[i * 2 - 3], ARGV[i * 2 - 2]
+  local found = redis.pcall("GET", key)
+  if not found then
+    redis.call("SET", key, head .. fingerprint .. "\\n" .. owner .. tail)
+    fresh[#fresh + 1] = 0
+    fresh[#fresh + 1] = string.sub(key, at)
+    answers[i - 2] = 1
+  elseif type(found) == "table" then
+    answers[i - 2] = ${unreadable}
+  else
+    local state, expires = string.match(found, "^(%a+)\\n(%d*)\\n")
+    if (state == "Succeeded" or state == "Refused") and expires ~= "" and tonumber(expires) > now then
+      answers[i - 2] = found
+    else
+      answers[i - 2] = again(key, fingerprint, owner)
+    end
+  end
+end
+if #fresh > 0 then
+  redis.call("ZADD", KEYS[1], unpack(fresh))
+  redis.call("ZADD", KEYS[2], unpack(fresh))
+end
+return answers`
 
-// KEYS: record, open, done. ARGV: id, owner, fence, state, result, ttl.
-const finish = end("ARGV[4]", "ARGV[5]", "ARGV[6]", `(${held} or state == "Indeterminate")`)
+const held = `(was == "Claimed" or was == "Resolving")`
 
-// KEYS: record, open, done. ARGV: id, owner, fence, ttl.
-const release = end(`"Vacant"`, `""`, "ARGV[4]", held)
+// Ends claims as a state that expires, or answers what was so already.
+// KEYS: open, done, records. ARGV: where the id begins in the key of a record, ttl, state, then owner, fence and result of
+// each. Answers of each 1, 0 (it is not owned) or -1 (it is no record).
+const finish = `
+local at, state = ARGV[1], ARGV[3]
+local expires = string.format("%.0f", now + tonumber(ARGV[2]))
+local head = string.format("%s\\n%s\\n0\\n%.0f\\n", state, expires, now)
+local answers, gone, done = {}, {}, {}
+for i = 3, #KEYS do
+  local key, result = KEYS[i], ARGV[i * 3 - 3]
+  local value, answer = redis.pcall("GET", key), 0
+  if value then
+    local was, from, owner, fence, rest
+    if type(value) == "string" then
+      was, from, owner, fence, rest =
+        string.match(value, "^(%a+)\\n%d*\\n%d+\\n%d+\\n()[^\\n]*\\n([^\\n]*)\\n(%d+)\\n%d+\\n%d+\\n%d+\\n%d+\\n()")
+    end
+    if not was then
+      answer = ${unreadable}
+    elseif owner == ARGV[i * 3 - 5] and fence == ARGV[i * 3 - 4] then
+      if ${held} or (was == "Indeterminate" and state ~= "Vacant") then
+        redis.call("SET", key, head .. string.sub(value, from, rest - 1) .. result)
+        local id = string.sub(key, at)
+        gone[#gone + 1] = id
+        done[#done + 1] = expires
+        done[#done + 1] = id
+        answer = 1
+      elseif was == state and string.sub(value, rest) == result then
+        redis.call("SET", key, value)
+        answer = 1
+      end
+    end
+  end
+  answers[i - 2] = answer
+end
+if #gone > 0 then
+  redis.call("ZREM", KEYS[1], unpack(gone))
+  redis.call("ZADD", KEYS[2], unpack(done))
+end
+return answers`
 
 // KEYS: record. ARGV: owner, fence, ran, counted, attempts at the most.
 const giveUp = `${machine}
@@ -189,14 +219,14 @@ const renew = `
 local answers = {}
 for i, key in ipairs(KEYS) do
   local value = redis.call("GET", key)
-  local state, lease, from, owner, fence
+  local was, lease, from, owner, fence
   if value then
-    state, lease, from, owner, fence =
+    was, lease, from, owner, fence =
       string.match(value, "^(%a+)\\n\\n(%d+)\\n%d+\\n()[^\\n]*\\n([^\\n]*)\\n(%d+)\\n%d+\\n%d+\\n%d+\\n%d+\\n")
   end
-  if state and ${held} and owner == ARGV[i * 3 - 2] and fence == ARGV[i * 3 - 1] then
+  if was and ${held} and owner == ARGV[i * 3 - 2] and fence == ARGV[i * 3 - 1] then
     local renewed = math.max(tonumber(lease), now + tonumber(ARGV[i * 3]))
-    redis.call("SET", key, string.format("%s\\n\\n%.0f\\n%.0f\\n", state, renewed, now) .. string.sub(value, from))
+    redis.call("SET", key, string.format("%s\\n\\n%.0f\\n%.0f\\n", was, renewed, now) .. string.sub(value, from))
     answers[i] = 1
   else
     answers[i] = 0

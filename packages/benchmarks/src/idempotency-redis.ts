@@ -1,0 +1,142 @@
+// First calls and replays on Redis, one after the other and 64 at once, beside what has no guarantees and the same commands
+// on the wire: a bare SET NX and SET for a first call, a bare SET NX GET for a replay. And beside Powertools over the same
+// Redis, with a key apart from the payload. Its check that the payload is the same stays off: what it saves on Redis at the
+// end of a call has lost the hash, and each replay would be refused.
+import { CachePersistenceLayer } from "@aws-lambda-powertools/idempotency/cache"
+import { NodeCrypto, NodeRedis } from "@effect/platform-node"
+import { Effect, Layer, Logger, ManagedRuntime } from "effect"
+import { Idempotency, IdempotencyStore } from "effect-payments"
+import { createClient } from "redis"
+import { charge, makePowertools, ours } from "./charge.ts"
+import { measure } from "./measure.ts"
+import { atLeast, makeReport, type Report, type Row } from "./report.ts"
+import { urlOf } from "./servers.ts"
+
+const concurrencies = [1, 64] as const
+type Concurrency = typeof concurrencies[number]
+const operations = { 1: 512, 64: 4096 }
+const rounds = 11
+// Until all of it is compiled: calls that wait for a server are too few in a round for that.
+const warmUps = 8
+
+/** Keys that have been answered before, in turn: calls of one key at the same time would share one round trip here. */
+const replayed = Array.from({ length: 256 }, (_, index) => `replayed-${index}`)
+let turn = 0
+const nextReplayed = (): string => replayed[turn++ % replayed.length] ?? ""
+
+let last = 0
+const fresh = (): string => `key-${process.pid}-${(last++).toString(36).padStart(16, "0")}`
+
+// --- callers
+
+const callers = (concurrency: Concurrency, call: () => Promise<unknown>) => ({
+  operations: operations[concurrency],
+  run: () => {
+    const each = operations[concurrency] / concurrency
+    const caller = async () => {
+      for (let i = 0; i < each; i++) await call()
+    }
+    return Promise.all(Array.from({ length: concurrency }, caller))
+  }
+})
+
+type Runtime = ManagedRuntime.ManagedRuntime<Idempotency.Idempotency, unknown>
+
+const fibers = (runtime: Runtime, concurrency: Concurrency, key: () => string) => ({
+  operations: operations[concurrency],
+  run: () => {
+    const each = operations[concurrency] / concurrency
+    const caller = Effect.gen(function*() {
+      for (let i = 0; i < each; i++) yield* ours(key())
+    })
+    return runtime.runPromise(
+      Effect.forEach(Array.from({ length: concurrency }), () => caller, { concurrency, discard: true })
+    )
+  }
+})
+
+// --- the two commands, with as many bytes as a record has
+
+const connect = (url: string) => createClient({ url }).connect()
+type Client = Awaited<ReturnType<typeof connect>>
+
+const claimed = `Claimed\n${"0".repeat(26)}\n"v1:${"a".repeat(64)}"\n"${"b".repeat(26)}"\n${"0".repeat(35)}\n`
+const succeeded = `${claimed}{"id":"ch_1","status":"authorized"}`
+
+const setTwice = (client: Client) => async () => {
+  const key = `bare:${fresh()}`
+  await client.sendCommand(["SET", key, claimed, "NX", "PX", "30000"])
+  await effectPromise()
+  await client.sendCommand(["SET", key, succeeded, "PX", "86400000"])
+}
+
+const effectPromise = async () => undefined
+
+const setOrGet = (client: Client) => () =>
+  client.sendCommand(["SET", "bare:replayed", claimed, "NX", "GET", "PX", "30000"])
+
+// --- the run
+
+const compare = async (url: string, concurrency: Concurrency) => {
+  const client = await connect(url)
+  const runtime = ManagedRuntime.make(
+    Idempotency.layer({ sweepEvery: false }).pipe(
+      Layer.provide(IdempotencyStore.layerStoreRedis()),
+      Layer.provide(NodeRedis.layer({ url })),
+      Layer.provide(NodeCrypto.layer),
+      Layer.merge(Logger.layer([]))
+    )
+  )
+  const peer = makePowertools(new CachePersistenceLayer({ client: client as never }), { eventKeyJmesPath: "key" })
+  const many = (call: () => Promise<unknown>) => callers(concurrency, call)
+  try {
+    await setTwice(client)()
+    await client.sendCommand(["SET", "bare:replayed", succeeded])
+    for (const key of replayed) {
+      await runtime.runPromise(ours(key))
+      await peer({ key, payload: charge })
+    }
+    const contenders = {
+      "SET NX and SET": many(setTwice(client)),
+      "first call": fibers(runtime, concurrency, fresh),
+      "SET NX GET": many(setOrGet(client)),
+      "replay": fibers(runtime, concurrency, nextReplayed),
+      "Powertools, first call": many(() => peer({ key: fresh(), payload: charge })),
+      "Powertools, replay": many(() => peer({ key: nextReplayed(), payload: charge }))
+    }
+    for (let i = 0; i < warmUps; i++) for (const { run } of Object.values(contenders)) await run()
+    return await measure(contenders, { rounds, iterations: 1 })
+  } finally {
+    await runtime.dispose()
+    await client.close()
+  }
+}
+type Compared = Awaited<ReturnType<typeof compare>>
+
+const rowsOf = (title: string, { nanoseconds, ratio }: Compared): ReadonlyArray<Row> =>
+  (Object.keys(nanoseconds) as Array<keyof typeof nanoseconds>).map((name) => {
+    const floor = name.endsWith("replay") || name === "SET NX GET" ? "SET NX GET" : "SET NX and SET"
+    return {
+      name: `${title}: ${name}`,
+      nanoseconds: nanoseconds[name],
+      perSecond: 1e9 / nanoseconds[name],
+      ratio: ratio(floor, name),
+      note: `of the speed of ${floor}`
+    }
+  })
+
+const aimsOf = (title: string, { ratio }: Compared) => [
+  atLeast(`${title}: first call, of the speed of SET NX and SET`, ratio("SET NX and SET", "first call"), 0.85),
+  atLeast(`${title}: replay, of the speed of Powertools'`, ratio("Powertools, replay", "replay"), 2)
+]
+
+export const run = async (): Promise<Report> => {
+  const url = urlOf("redis")
+  const one = await compare(url, 1)
+  const many = await compare(url, 64)
+  return makeReport(
+    "idempotency-redis",
+    [...rowsOf("one at a time", one), ...rowsOf("64 at once", many)],
+    [...aimsOf("one at a time", one), ...aimsOf("64 at once", many)]
+  )
+}
