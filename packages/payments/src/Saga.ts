@@ -47,6 +47,7 @@ import type { Digest, SecureRandom } from "./internal/effect/crypto.ts"
 import { dayMillis, durationFrom, millisIn, reader, yearMillis } from "./internal/option/option.ts"
 import { Skip } from "./internal/saga/attempt.ts"
 import { CurrentDepartures } from "./internal/saga/departures.ts"
+import * as differences from "./internal/saga/diff.ts"
 import * as engine from "./internal/saga/engine.ts"
 import * as errors from "./internal/saga/errors.ts"
 import type * as execution from "./internal/saga/execution.ts"
@@ -54,6 +55,7 @@ import { ParkRequested } from "./internal/saga/failure.ts"
 import * as mermaid from "./internal/saga/mermaid.ts"
 import * as operator from "./internal/saga/operator.ts"
 import * as steps from "./internal/saga/step.ts"
+import * as timelines from "./internal/saga/timeline.ts"
 import * as tracing from "./internal/saga/trace.ts"
 import { GatewayCallMustBeInsideIdempotent } from "./internal/stack/claim.ts"
 import {
@@ -88,6 +90,10 @@ export type Signal<Name extends string, A> = steps.Signal<Name, A>
 export type Arrival<A> = steps.Arrival<A>
 /** @category models @since 0.1.0 */
 export type Cause<E> = execution.Cause<E>
+/** @category models @since 0.1.0 */
+export type Difference = differences.Difference
+/** @category models @since 0.1.0 */
+export type Change = differences.Change
 /** @category models @since 0.1.0 */
 export type Undo = execution.Undo
 /** @category models @since 0.1.0 */
@@ -1048,6 +1054,43 @@ export const progress: (history: History) => ReadonlyArray<StepProgress> | undef
  * @since 0.1.0
  */
 export const trace: (history: History) => string | undefined = tracing.trace
+
+/**
+ * A run, as `SagaOperator.history` gives it, as a Mermaid sequence diagram: each step as it left and what came of it, undos,
+ * changes of owner, what operators did.
+ *
+ * @category diagrams
+ * @since 0.1.0
+ */
+export const timeline = (history: History): string => timelines.timeline(history)
+
+/**
+ * What a new definition of a saga means for runs that the old one has begun: to be asked before it is deployed.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { PaymentError, Saga } from "effect-payments"
+ *
+ * const call = { success: Schema.String, error: PaymentError.PaymentError, verify: "rerun" } as const
+ * const begin = Saga.make("order", { payload: Schema.String }).pipe(
+ *   Saga.step("reserve", { ...call, run: () => Effect.succeed("r"), compensate: () => Effect.void })
+ * )
+ * const before = begin.pipe(Saga.pivot("ship", { ...call, run: () => Effect.succeed("s") }))
+ * const after = before.pipe(
+ *   Saga.retriable("mail", { success: Schema.Void, verify: "rerun", run: () => Effect.void })
+ * )
+ *
+ * Saga.diff(before, before) // => { _tag: "Same" }
+ * Saga.diff(before, after)._tag // => "Compatible"
+ * Saga.diff(after, begin)._tag // => "Compatible"
+ * ```
+ *
+ * @category diagrams
+ * @since 0.1.0
+ */
+export const diff = (before: Any, after: Any): Difference => differences.diff(before as Untyped, after as Untyped)
 
 // --- errors
 

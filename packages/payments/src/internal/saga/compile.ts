@@ -177,12 +177,18 @@ const hashShape = (
   digest: Digest.Digest["Service"],
   schema: Schema.Codec<unknown, unknown>
 ): Effect.Effect<string> => {
+  const document = documentOf(schema)
+  return document === undefined
+    ? Effect.succeed("opaque")
+    : Effect.map(digest.digestHex(Digest.sha256, encoder.encode(document)), (hex) => hex.slice(0, 16))
+}
+
+/** @internal Undefined when it has none. */
+export const documentOf = (schema: Schema.Codec<unknown, unknown>): string | undefined => {
   const document = Result.try(() =>
     JSON.stringify(Schema.toJsonSchemaDocument(Schema.toEncoded(Schema.toCodecJson(schema))), sorted)
   )
-  return Result.isFailure(document)
-    ? Effect.succeed("opaque")
-    : Effect.map(digest.digestHex(Digest.sha256, encoder.encode(document.success)), (hex) => hex.slice(0, 16))
+  return Result.isSuccess(document) ? document.success : undefined
 }
 
 const sorted = (_key: string, value: unknown): unknown =>

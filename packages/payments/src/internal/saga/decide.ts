@@ -301,8 +301,8 @@ export const decide = (shape: Shape, state: SagaState, signal: Signal): Decision
 
 const nameOf = (shape: Shape, step: number): string => shape[step]?.name ?? ""
 
-/** @internal The steps that run at the same time as this one, in order; itself alone unless it stands in a group. */
-export const unitOf = (shape: Shape, step: number): ReadonlyArray<number> => {
+/** The steps that run at the same time as this one, in order; itself alone unless it stands in a group. */
+const unitOf = (shape: Shape, step: number): ReadonlyArray<number> => {
   const group = shape[step]?.group
   return group === undefined ? [step] : shape.flatMap((other, index) => other.group === group ? [index] : [])
 }

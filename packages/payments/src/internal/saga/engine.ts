@@ -45,6 +45,7 @@ import { type Execution, executionOf } from "./execution.ts"
 import { Inbox } from "./inbox.ts"
 import {
   type ClaimRequest,
+  definitionOf,
   type Event,
   type History,
   isUnfinished,
@@ -677,11 +678,6 @@ const canCancel = ({ shape }: Compiled, history: History): boolean =>
 
 /** Made by this claim: a later owner has a higher epoch than the first entry. */
 const isFresh = ({ entries, run }: History): boolean => run.length === 1 && entries[0]?.epoch === run.epoch
-
-const definitionOf = (history: History): string => {
-  const redefined = eventsOf(history).findLast((event) => event._tag === "Redefined")
-  return redefined?._tag === "Redefined" ? redefined.definition : history.run.definition
-}
 
 const ends = Metric.counter("effect_payments_sagas_total", {
   description: "Sagas that have ended or are parked, by state",

@@ -52,8 +52,8 @@ const boxes: { readonly [K in Kind]: (label: string) => string } = {
 }
 
 /**
- * Whatever Mermaid could take for markup, Markdown, a number or the end of the label becomes its code. A name may hold any
+ * @internal Whatever Mermaid could take for markup, Markdown, a number or the end of the label becomes its code. A name may hold any
  * character here: it is checked only when the saga runs.
  */
-const escape = (name: string): string =>
+export const escape = (name: string): string =>
   name.replace(/[^\p{L}\p{N} _-]|^[-\s]/gu, (character) => `#${character.codePointAt(0)};`)

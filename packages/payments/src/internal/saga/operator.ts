@@ -15,7 +15,7 @@ import { bounded } from "./bounded.ts"
 import { shapeOf } from "./compile.ts"
 import { fold, initial, isObligation, type SagaState, type Shape, statusOf } from "./decide.ts"
 import { HistoryUnreadable, InFlight, NotApplicable, NotFound, type Reason, SagaError } from "./errors.ts"
-import { type Event, type History, isUnfinished, Name, type Run, runId } from "./record.ts"
+import { definitionOf, type Event, type History, isUnfinished, Name, type Run, runId } from "./record.ts"
 import { LogUnavailable } from "./unavailable.ts"
 
 type Answer<A> = Effect.Effect<A, SagaError, SagaLog | SecureRandom.SecureRandom>
@@ -148,11 +148,6 @@ export const command = (
     const after = yield* asked(log, log.read(id))
     return { run: after?.run ?? run, isChanged: true }
   })
-
-const definitionOf = (history: History): string => {
-  const redefined = history.entries.flatMap(({ events }) => events).findLast((event) => event._tag === "Redefined")
-  return redefined?._tag === "Redefined" ? redefined.definition : history.run.definition
-}
 
 // --- the commands
 

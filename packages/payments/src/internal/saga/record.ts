@@ -138,6 +138,12 @@ export interface History {
   readonly isUnreadable?: true | undefined
 }
 
+/** @internal The definition that the run goes by now. */
+export const definitionOf = ({ entries, run }: History): string => {
+  const redefined = entries.flatMap(({ events }) => events).findLast((event) => event._tag === "Redefined")
+  return redefined?._tag === "Redefined" ? redefined.definition : run.definition
+}
+
 /** @internal */
 export interface Opening {
   readonly fingerprint: string

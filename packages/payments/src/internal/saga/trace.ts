@@ -6,7 +6,7 @@
 import { shapeOf } from "./compile.ts"
 import { fold, initial, isObligation, type Kind, type Shape, type StepState, type Undo } from "./decide.ts"
 import { toMermaid } from "./mermaid.ts"
-import type { History } from "./record.ts"
+import { definitionOf, type History } from "./record.ts"
 import type { Untyped } from "./step.ts"
 
 /**
@@ -22,12 +22,6 @@ export interface StepProgress {
   readonly outcome: StepState["progress"]["_tag"]
   readonly undo: Undo | undefined
   readonly isOwed: boolean
-}
-
-/** The definition that the run goes by now. */
-const definitionOf = ({ entries, run }: History): string => {
-  const redefined = entries.flatMap(({ events }) => events).findLast((event) => event._tag === "Redefined")
-  return redefined?._tag === "Redefined" ? redefined.definition : run.definition
 }
 
 const read = (history: History): { readonly shape: Shape; readonly steps: ReadonlyArray<StepProgress> } | undefined => {
