@@ -298,7 +298,7 @@ type Done =
 
 const labels = {
   Settled: "settled",
-  Evicted: "evicted",
+  Evicted: "evicted. It was",
   Absent: "it was not there: nothing was to be done"
 } as const
 
