@@ -3,7 +3,8 @@
  * replies that are lost, crashes, leases that lapse, an operator who tells the truth.
  *
  * States that differ in nothing that can matter later are one: times count from now, a fence matters only where it is that
- * of the record, and what has lapsed has lapsed. So there is an end without a bound on time, retries or renewals.
+ * of the record, what has lapsed has lapsed, and attempts have no names. So there is an end without a bound on time, retries or
+ * renewals.
  */
 import * as machine from "../../src/internal/idempotency/machine.ts"
 import { type ClaimRequest, Key, type Record, recordId, Scope } from "../../src/internal/idempotency/record.ts"
@@ -243,34 +244,44 @@ const wrongWith = (before: State, { next }: Step): string | undefined => {
   return undefined
 }
 
-const keyOf = ({ attempts, executions, now, record, wire }: State): string => {
-  const from = (time: number) => Math.max(time - now, 0)
+/**
+ * A text that is the same for states that differ in nothing that can matter. What concerns an attempt is put together: how
+ * it stands, what it has sent, whether the record is its own, whether it has executed. Nothing else names an attempt (a result
+ * is always that of the one execution), so that states which differ in the names of attempts alone are one when sorted.
+ */
+const keyOf = ({ attempts, executions, now, record, wire }: State, isSymmetric: boolean): string => {
+  const from = (time: number) => (time > now ? time - now : 0)
   const fenceOf = (fence: number) => (fence === record?.fence ? 1 : 0)
-  const message = (each: Message | undefined) =>
-    each === undefined
-      ? ""
-      : `${each.attempt}${each.operation}${fenceOf(each.fence)}${each.result ?? ""}@${from(each.sentAt + lease)}`
-  const parts = [
+  const stands = (each: Attempt): string => {
+    if (each.phase === "crashed" || each.phase === "over") return "over"
+    const { waitsFor } = each
+    return waitsFor !== undefined && waitsFor.operation !== "claim"
+      ? `${waitsFor.operation}${waitsFor.result === undefined ? "" : 1}${fenceOf(each.fence)}`
+      : `${each.phase}${waitsFor?.operation ?? ""}${fenceOf(each.fence)}${from(each.trust)}`
+  }
+  const parts = attempts.map((each, index) => {
+    const sent = wire.filter(({ attempt }) => attempt === index).map((message) =>
+      `${message.operation}${fenceOf(message.fence)}${message.result === undefined ? "" : 1}@${
+        from(message.sentAt + lease)
+      }`
+    ).sort().join()
+    const isOwner = record?.owner === `o${index}` ? "!" : ""
+    return `${stands(each)}${isOwner}${executions[0] === `r${index}` ? "*" : ""}:${sent}`
+  })
+  if (isSymmetric) parts.sort()
+  return `${parts.join("|")}|${executions.length}|${
     record === undefined
       ? ""
-      : `${record.state}${record.owner.startsWith("resolved:") ? "operator" : record.owner}${record.unresolved}${
+      : `${record.state}${record.owner.startsWith("resolved:") ? "operator" : ""}${record.unresolved}${
         from(record.leaseUntil)
-      }${record.result ?? ""}+${Math.max(record.fence - now, -1)}`,
-    ...attempts.map((each) => {
-      if (each.phase === "crashed" || each.phase === "over") return "over"
-      const ends = each.waitsFor !== undefined && each.waitsFor.operation !== "claim"
-      return ends
-        ? `${each.waitsFor?.operation}${each.waitsFor?.result ?? ""}${fenceOf(each.fence)}`
-        : `${each.phase}${each.waitsFor?.operation ?? ""}${fenceOf(each.fence)}${from(each.trust)}`
-    }),
-    ...wire.map(message).sort(),
-    executions.join()
-  ]
-  return parts.join("|")
+      }${record.result === undefined ? "" : "="}+${Math.max(record.fence - now, -1)}`
+  }`
 }
 
 export interface Explored {
   readonly states: number
+  /** How many of them there are when attempts have no names. */
+  readonly orbits: number
   readonly steps: number
   /** The states of the record that were reached. */
   readonly reached: ReadonlySet<string>
@@ -292,11 +303,18 @@ const historyOf = (node: Node | undefined): ReadonlyArray<string> =>
  * of one attempt, late and sent again, or of two.
  */
 export const explore = (
-  options: { readonly attempts: number; readonly onTheirWay: number; readonly rules?: Machine | undefined }
+  options: {
+    readonly attempts: number
+    readonly onTheirWay: number
+    readonly rules?: Machine | undefined
+    /** Whether attempts keep their names: the same with more states. */
+    readonly named?: boolean | undefined
+  }
 ): Explored => {
-  const { attempts, onTheirWay, rules = machine } = options
+  const { attempts, named = false, onTheirWay, rules = machine } = options
   const start = startOf(attempts)
-  const seen = new Set([keyOf(start)])
+  const seen = new Set([keyOf(start, !named)])
+  const orbits = new Set(named ? [keyOf(start, true)] : [])
   const reached = new Set<string>()
   let steps = 0
   let level: ReadonlyArray<Node> = [{ state: start, name: "start", parent: undefined }]
@@ -307,15 +325,19 @@ export const explore = (
         steps++
         const next: Node = { state: step.next, name: step.name, parent: node }
         const what = wrongWith(node.state, step)
-        if (what !== undefined) return { states: seen.size, steps, reached, wrong: { what, history: historyOf(next) } }
-        const key = keyOf(step.next)
+        if (what !== undefined) {
+          const wrong = { what, history: historyOf(next) }
+          return { states: seen.size, orbits: named ? orbits.size : seen.size, steps, reached, wrong }
+        }
+        const key = keyOf(step.next, !named)
         if (seen.has(key)) continue
         seen.add(key)
+        if (named) orbits.add(keyOf(step.next, true))
         reached.add(step.next.record?.state ?? "none")
         following.push(next)
       }
     }
     level = following
   }
-  return { states: seen.size, steps, reached, wrong: undefined }
+  return { states: seen.size, orbits: named ? orbits.size : seen.size, steps, reached, wrong: undefined }
 }
