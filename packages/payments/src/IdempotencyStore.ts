@@ -351,6 +351,8 @@ const defaultTable = "effect_payments_idempotency"
  * renewed: those of the store take turns, and one for which a renewal waits is rolled back after a sixth of that lease,
  * with `StoreUnavailable` (`TransactionTooLong`). Transactions of your own over the same client are not watched.
  *
+ * On Postgres the client has to be at READ COMMITTED, which is the server's default: above it the layer does not start.
+ *
  * **Example**
  *
  * ```ts

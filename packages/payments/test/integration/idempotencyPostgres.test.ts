@@ -128,6 +128,34 @@ describe("the Postgres store, by its statements", () => {
   )
 })
 
+describe("the Postgres store, by the isolation of its client", () => {
+  const start = (schema: string, isolation: string) =>
+    Layer.build(
+      IdempotencyStore.layerStoreSql().pipe(Layer.provide(PgClient.layer({
+        url,
+        maxConnections: 4,
+        startupParameters: { search_path: schema, default_transaction_isolation: isolation }
+      })))
+    )
+
+  it.live("does not start above READ COMMITTED", () =>
+    Effect.gen(function*() {
+      const schema = yield* freshSchema
+      for (const isolation of ["repeatable read", "serializable"]) {
+        const error = yield* Effect.flip(start(schema, isolation))
+        assert.deepStrictEqual(
+          error,
+          new IdempotencyStore.StoreUnavailable({
+            operation: "start",
+            detail:
+              `default_transaction_isolation is ${isolation}, under which a claim that waited for another may fail: set it to read committed for this client`
+          })
+        )
+      }
+      for (const isolation of ["read committed", "read uncommitted"]) yield* start(schema, isolation)
+    }))
+})
+
 describe("the Postgres store, from several clients at once", () => {
   const stores = Effect.gen(function*() {
     const client = yield* database

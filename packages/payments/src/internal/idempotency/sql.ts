@@ -61,6 +61,7 @@ export const make = Effect.fnUntraced(function*(
   const dialect = yield* dialectOf(sql, options.now)
   if (!isIdentifier(options.table)) return yield* refused("table must be 1 to 40 of a-z, 0-9 and _, no digit first")
   if (!isLimit(options.batchMax, batchLimit)) return yield* refused(`batchMax must be 1 to ${batchLimit}`)
+  if (dialect.name === "pg") yield* checkIsolation(sql)
   if (options.migrate) yield* schema.migrate(options.table)
   const execute = dialect.name === "sqlite" ? direct(sql) : pooled(sql)
   const strategy = dialect.name === "sqlite" ? Writer.inTransaction(sql) : Writer.inStatements(execute)
@@ -91,6 +92,19 @@ const dialectOf = (sql: SqlClient.SqlClient, now: string | undefined): Effect.Ef
     ? refused("the store speaks sqlite and pg")
     : Effect.succeed(now === undefined ? dialect : { ...dialect, now })
 }
+
+/**
+ * A claim sees its row as it is when its turn comes. Under a stricter isolation the one that waited would be told that the row
+ * has changed, which is no answer.
+ */
+const checkIsolation = Effect.fnUntraced(function*(sql: SqlClient.SqlClient) {
+  const [row] = yield* sql.unsafe("SELECT current_setting('transaction_isolation')").values
+  const isolation = row?.[0]
+  if (isolation === "read committed" || isolation === "read uncommitted") return
+  return yield* refused(
+    `default_transaction_isolation is ${isolation}, under which a claim that waited for another may fail: set it to read committed for this client`
+  )
+})
 
 const refused = (detail: string) => Effect.fail(new StoreUnavailable({ operation: "start", detail }))
 
