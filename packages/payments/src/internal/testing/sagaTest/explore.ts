@@ -97,10 +97,9 @@ const childrenOf = (
   )
 }
 
-/** Between two points of a process nothing becomes durable: after the one is before the other. */
+/** Between two points of a process nothing becomes durable: dead after the one is dead before the other. */
 const isSame = (before: Point | undefined, { by }: Point, name: string): boolean =>
-  before?.by === by && name.endsWith(" before") && name !== "stop before" &&
-  before.alternatives.some((other) => other.name === name.replace(" before", " after"))
+  before?.by === by && name === "die before" && before.alternatives.some((other) => other.name === "die after")
 
 const count = (coverage: Map<string, Map<string, number>>, label: string, taken: string): void => {
   const counts = coverage.get(label) ?? new Map<string, number>()

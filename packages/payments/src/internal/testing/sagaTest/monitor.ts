@@ -317,7 +317,7 @@ const sinceResumed = (events: ReadonlyArray<Event>): ReadonlyArray<Event> =>
 
 const isObligation = (events: ReadonlyArray<Event>, step: string): boolean =>
   has(events, "Intended", step) && !has(events, "Failed", step) &&
-  !events.some((event) => event._tag === "Cancelled" && event.unsent === step)
+  !events.some((event) => event._tag === "Cancelled" && [event.unsent].flat().includes(step))
 
 const describe = ({ money, moved, own }: Truth): string => {
   const all = [...own, ...moved].map(({ key, step, what }) => `${step} ${what} (${key})`).sort()

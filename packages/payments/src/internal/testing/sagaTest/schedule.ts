@@ -13,7 +13,7 @@ import * as Scope from "effect/Scope"
 import * as Saga from "../../../Saga.ts"
 import { layerStoreMemory, type RunId, SagaLog } from "../../../SagaLog.ts"
 import { TestGateway } from "../../../testing/TestGateway.ts"
-import { runId } from "../../saga/record.ts"
+import { isUnfinished, runId } from "../../saga/record.ts"
 import type { Untyped } from "../../saga/step.ts"
 import { type Effected, Ledger, makeLedger, type StepOfKey, type Truth, truthOf } from "./books.ts"
 import { type Budget, Choices, type Deviation, type Draw, type Point } from "./choices.ts"
@@ -156,7 +156,9 @@ class Player {
       trace,
       cancel: Effect.map(Effect.orDie(log.cancel(id)), (run) => {
         trace.note(world, run === undefined ? "cancels a run that is not there" : "cancels the run")
-        if (run?.cancelRequested === true) monitor.cancelledAt = run.length
+        if (run === undefined) return
+        monitor.cancelledAt = run.length
+        if (!run.cancelRequested) monitor.breaks("a cancellation is heard", "the log has not kept it")
       }),
       shutDown: (process) => {
         const own = living.find((one) => one.process === process)
@@ -279,7 +281,12 @@ class Player {
       const execute = Saga.execute(saga, this.subject.payload as never, { id })
       const isRecovered = run !== undefined && takeovers % 2 === 1
       const call = isRecovered
-        ? Effect.andThen(Saga.recover([saga]), Saga.result(saga, { id }))
+        ? Effect.flatMap(Saga.recover([saga]), (found) => {
+          if (found === 0 && isUnfinished(run.state)) {
+            stage.monitor.breaks(itEnds, "nobody takes it over, and its lease is over")
+          }
+          return Saga.result(saga, { id })
+        })
         : execute
       stage.trace.note(process, isRecovered ? "recovers" : "is called")
       living.ending = process.fork(call as Effect.Effect<Saga.Execution<unknown, unknown>, unknown>, living.context)

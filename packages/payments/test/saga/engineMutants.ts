@@ -1,0 +1,247 @@
+/** Protocol bugs, each as one replacement in the source of the engine. */
+
+/** `from` stands exactly once in `file`. */
+export interface Mutant {
+  readonly name: string
+  readonly file: string
+  readonly from: string
+  readonly to: string
+}
+
+const m = (name: string, file: string, from: string, to: string): Mutant => ({ name, file: `${file}.ts`, from, to })
+
+export const mutants: ReadonlyArray<Mutant> = [
+  // The log
+  m(
+    "an append compares no owner",
+    "ledger",
+    "if (row === undefined || !owns(row, request)) return undefined\n  const",
+    "if (row === undefined) return undefined\n  const"
+  ),
+  m(
+    "an append compares no owner and no place",
+    "ledger",
+    "if (row === undefined || !owns(row, request)) return undefined\n  const { run } = row\n  const { events, seq, state } = request",
+    "if (row === undefined) return undefined\n  const { run } = row\n  const { events, state } = request\n  const seq = run.length + 1"
+  ),
+  m(
+    "an append whose reply was lost is written twice",
+    "ledger",
+    "const { events, seq, state } = request\n  if (seq === run.length) {",
+    "const { events, state } = request\n  const seq = run.length + 1\n  if (seq === 0) {"
+  ),
+  m("the epoch does not grow", "ledger", "epoch: Math.max(row.run.epoch + 1, now),", "epoch: row.run.epoch,"),
+  m(
+    "the lease of what has ended is kept",
+    "ledger",
+    "isOpen && run.leaseUntil <= now",
+    "isUnfinished(run.state) && run.leaseUntil <= now"
+  ),
+  m(
+    "a cancellation is lost",
+    "ledger",
+    "row.run.state === \"Running\" || row.run.state === \"Parked\"\n    ?",
+    "row.run.state === \"Parked\"\n    ?"
+  ),
+  m(
+    "what unwinds is no orphan",
+    "ledger",
+    "isUnfinished(run.state) && run.leaseUntil <= now && request",
+    "run.state === \"Running\" && run.leaseUntil <= now && request"
+  ),
+  m(
+    "an append drops the cancellation",
+    "ledger",
+    "      state,\n      length: seq,",
+    "      state,\n      cancelRequested: false,\n      length: seq,"
+  ),
+  // Forward
+  m(
+    "the next step is not intended",
+    "decide",
+    "return { events: [event, ...steps.map((step) => intended(shape, step))], command",
+    "return { events: [event], command"
+  ),
+  m(
+    "the first step is not intended",
+    "decide",
+    "return { events: waiting.map((step) => intended(shape, step)), command",
+    "return { events: [], command"
+  ),
+  m(
+    "what is done is not written down",
+    "decide",
+    "return { events: [event, ...steps.map((step) => intended(shape, step))], command",
+    "return { events: steps.map((step) => intended(shape, step)), command"
+  ),
+  m(
+    "the step after the next comes next",
+    "decide",
+    "const next = (unit.at(-1) ?? step) + 1",
+    "const next = (unit.at(-1) ?? step) + (step === 1 ? 2 : 1)"
+  ),
+  m(
+    "a step is done again after a crash",
+    "decide",
+    "const first = state.steps.findIndex(({ progress }) => progress._tag !== \"Done\")",
+    "const first = 0"
+  ),
+  m(
+    "a step that was begun is taken for done",
+    "decide",
+    "const first = state.steps.findIndex(({ progress }) => progress._tag !== \"Done\")",
+    "const first = state.steps.findIndex(({ progress }) => progress._tag === \"Waiting\")"
+  ),
+  m("a cancellation is not looked at", "runner", "return this.cancelRequested && unsent.length > 0", "return false"),
+  m("the reply's cancellation is dropped", "runner", "this.cancelRequested ||= reply.cancelRequested", ""),
+  m(
+    "a doubt is taken for a refusal",
+    "decide",
+    ": doubt(shape, signal.step, signal.detail)\n    case \"Refuses\"",
+    ": failed(shape, signal.step, signal.detail, undefined)\n    case \"Refuses\""
+  ),
+  m(
+    "a doubt that stays is taken for a refusal",
+    "decide",
+    "    case \"StillUnknown\":\n      return doubt(shape, step, detail)",
+    "    case \"StillUnknown\":\n      return failed(shape, step, detail, undefined)"
+  ),
+  m(
+    "a verified success is not taken",
+    "decide",
+    "      return succeeded(shape, state, step, verdict.result)",
+    "      return failed(shape, step, detail, undefined)"
+  ),
+  m(
+    "a doubt behind the pivot unwinds",
+    "decide",
+    "    : park(shape, step, `in doubt: ${detail}`)",
+    "    : { events: [{ _tag: \"Doubted\", step: nameOf(shape, step), detail }], command: unwind }"
+  ),
+  m(
+    "a failed run goes on",
+    "decide",
+    "      events: [{ _tag: \"Failed\", step: nameOf(shape, step), detail, ...error === undefined ? {} : { error } }],\n      command: unwind",
+    "      events: [{ _tag: \"Failed\", step: nameOf(shape, step), detail, ...error === undefined ? {} : { error } }],\n      command: go(shape, step + 1)"
+  ),
+  m(
+    "a failure is undone before it is written down",
+    "decide",
+    "      events: [{ _tag: \"Failed\", step: nameOf(shape, step), detail, ...error === undefined ? {} : { error } }],\n      command: unwind",
+    "      events: [],\n      command: unwind"
+  ),
+  m(
+    "what is parked counts as completed",
+    "decide",
+    "if (state.parked !== undefined) return \"Parked\"",
+    "if (state.parked !== undefined) return \"Completed\""
+  ),
+  m(
+    "a run is completed at its pivot",
+    "decide",
+    "return state.steps.every(({ progress }) => progress._tag === \"Done\") ? \"Completed\"",
+    "return state.steps.slice(0, 4).every(({ progress }) => progress._tag === \"Done\") ? \"Completed\""
+  ),
+  // Undo
+  m(
+    "obligations in doubt are forgotten",
+    "decide",
+    "step.progress._tag !== \"Waiting\" && step.progress._tag !== \"NotDone\"",
+    "step.progress._tag === \"Done\""
+  ),
+  m(
+    "what did not happen is undone",
+    "decide",
+    "step.progress._tag !== \"Waiting\" && step.progress._tag !== \"NotDone\"",
+    "step.progress._tag !== \"Waiting\""
+  ),
+  m(
+    "a doubt is skipped",
+    "decide",
+    "    case \"NotSeen\":\n    case \"StillUnknown\":\n      return only(",
+    "    case \"NotSeen\":\n    case \"StillUnknown\":\n      return Math.random() < 2 ? skip(shape, step, \"unknown\") : only("
+  ),
+  m(
+    "a step that has not happened closes others",
+    "decide",
+    "other.closes.includes(nameOf(shape, step)) && state.steps[index]?.progress._tag === \"Done\"",
+    "other.closes.includes(nameOf(shape, step))"
+  ),
+  m(
+    "an undo has no outcome",
+    "decide",
+    "    ? { events: [undid(nameOf(shape, step), undo)], command: stop }",
+    "    ? { events: [], command: stop }"
+  ),
+  m(
+    "a failed undo counts as undone",
+    "decide",
+    "      return { _tag: \"UndoFailed\", step, detail: undo.detail, ...undo.sent === undefined ? {} : { sent: undo.sent } }",
+    "      return { _tag: \"Undone\", step }"
+  ),
+  m(
+    "a failed undo ends compensated",
+    "decide",
+    "return state.steps.some(({ undo }) => undo?._tag === \"Failed\") ? \"FailedCompensation\" : \"Compensated\"",
+    "return \"Compensated\""
+  ),
+  m(
+    "a resumption does not try the undo again",
+    "decide",
+    "step.undo?._tag === \"Failed\" ? { ...step, undo: undefined } : step",
+    "step"
+  ),
+  m(
+    "a resumption undoes all again",
+    "decide",
+    "step.undo?._tag === \"Failed\" ? { ...step, undo: undefined } : step",
+    "({ ...step, undo: undefined })"
+  ),
+  // The runner
+  m("the scope is not rebuilt after a crash", "runner", "      yield* this.rebuild\n", ""),
+  m(
+    "an undo is registered only when its step is done",
+    "runner",
+    "      yield* this.registerUndo(step)\n      const attempt",
+    "      if (this.state.steps[step]?.progress._tag === \"Done\") yield* this.registerUndo(step)\n      const attempt"
+  ),
+  m(
+    "a lost lease does not stop the next effect",
+    "runner",
+    "this.shared.leases.isLive(this.entry) ? Effect.void",
+    "this.shared.leases.isLive(this.entry) || this.length > 0 ? Effect.void"
+  ),
+  m(
+    "a failed undo ends the unwinding",
+    "runner",
+    "if (this.suspended !== undefined) return Effect.void",
+    "if (this.suspended !== undefined || this.state.steps.some(({ undo }) => undo?._tag === \"Failed\")) return Effect.void"
+  ),
+  m(
+    "effects before the log",
+    "runner",
+    "return Effect.flatMap(written, () => {",
+    "return Effect.flatMap(Effect.forkDetach(Effect.delay(written, 5)), () => {"
+  ),
+  // Attempts
+  m(
+    "an undo is tried once and called undone",
+    "attempt",
+    "if (Exit.isSuccess(exit) && exit.value !== late && !claim.isUncertain) {",
+    "if (exit !== undefined) {"
+  ),
+  m(
+    "a skipped undo counts for all",
+    "attempt",
+    "if (finding.verdict._tag !== \"StillUnknown\") return finding",
+    "return { verdict: { _tag: \"NeverHappened\" }, value: undefined }"
+  ),
+  m("undo and run share a key by epoch", "attempt", "${step.name}${part}`", "${step.name}${part}${epoch}`"),
+  m("each try has a key of its own", "attempt", "${step.name}${part}`", "${step.name}${part}${tries.count}`"),
+  m(
+    "an undo is told that all is done",
+    "attempt",
+    "if (outcome._tag === \"Done\") return { _tag: \"Done\", result }",
+    "if (outcome !== undefined) return { _tag: \"Done\", result }"
+  )
+]

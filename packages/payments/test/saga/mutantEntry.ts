@@ -1,0 +1,22 @@
+/** What a bundle of the engine with one bug in it is hunted by: answers the promise that is broken. */
+import { Effect } from "effect"
+import { SagaTest } from "effect-payments/testing"
+import { checkout, world } from "./explored.ts"
+
+// Small ones first: most bugs need one thing to happen.
+const bounds = [{ depth: 0, faults: 1 }, { depth: 1, faults: 0 }, { depth: 1, faults: 1, schedulesMax: 500 }]
+
+/** Undefined: none is found. */
+export const hunt = (): Promise<string | undefined> =>
+  Effect.runPromise(
+    Effect.gen(function*() {
+      for (const options of bounds) {
+        const found = yield* Effect.match(SagaTest.explore(checkout, world, options), {
+          onFailure: ({ invariant, schedule }) => `${invariant} (${schedule})`,
+          onSuccess: () => undefined
+        })
+        if (found !== undefined) return found
+      }
+      return undefined
+    })
+  )
