@@ -42,7 +42,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type * as Schema from "effect/Schema"
+import * as Schema from "effect/Schema"
 import type { Digest, SecureRandom } from "./internal/effect/crypto.ts"
 import { dayMillis, durationFrom, millisIn, reader, yearMillis } from "./internal/option/option.ts"
 import { Skip } from "./internal/saga/attempt.ts"
@@ -718,6 +718,103 @@ const sweep = (log: SagaLog["Service"], olderThanMillis: number): Effect.Effect<
   )
 
 type Untyped = steps.Untyped
+
+/**
+ * A nested saga that did not complete, as an error of the saga around it: `Refused` when nothing of it is left, else
+ * `Unknown`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class NestedFailed extends Schema.TaggedError<NestedFailed>()("NestedFailed", {
+  saga: Schema.String,
+  id: Schema.String,
+  ended: Schema.Literals(["Compensated", "FailedCompensation", "Parked"])
+}) {
+  get disposition(): "Refused" | "Unknown" {
+    return this.ended === "Compensated" ? "Refused" : "Unknown"
+  }
+  override get message(): string {
+    return `the nested saga "${this.saga}" ended as ${this.ended}: see its run "${this.id}"`
+  }
+}
+
+/**
+ * Adds a step before the pivot that is a saga of its own, and is undone as one: by {@link compensate} when it has
+ * completed, by {@link cancel} when it has not.
+ *
+ * **Details**
+ *
+ * The result is `{ id, results }`: the id of its run, derived from this run and step, and its results by name. Its pivot
+ * needs a `compensate`, or this saga is refused (`SagaInvalid`). A nested saga that is undone of itself fails the step; one
+ * that is parked leaves it in doubt. List both in {@link layerRecover}. `timeout` is a day unless set.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export const nested = <
+  const Name extends string,
+  Ctx,
+  C extends { readonly payload: unknown },
+  E2,
+  R2,
+  P2 extends steps.Phase
+>(
+  name: Name,
+  options: {
+    readonly saga: Saga<C, E2, R2, P2>
+    readonly payload: (ctx: Ctx) => C["payload"]
+    readonly timeout?: Duration.Input | undefined
+    readonly undoSchedule?: steps.Compensates<Ctx, unknown, never>["undoSchedule"]
+    readonly undoTimeout?: Duration.Input | undefined
+  }
+) => {
+  const { saga } = options
+  const untyped = saga as unknown as Untyped
+  const results = Schema.Struct(Object.fromEntries([
+    ["payload", untyped.payload] as const,
+    ...untyped.steps.map(({ name, success }) => [name, success] as const)
+  ])) as unknown as Schema.Codec<C, unknown>
+  const phase = "nested"
+  const failed = (id: string, ended: NestedFailed["ended"]) =>
+    Effect.fail(new NestedFailed({ saga: saga.name, id, ended }))
+  const pivot = untyped.steps.find(({ kind }) => kind === "pivot")
+  const isUndoable = pivot === undefined || (pivot.compensate as unknown) !== undefined
+  const run = Effect.fnUntraced(function*(ctx: Ctx) {
+    const claim = yield* GatewayCallMustBeInsideIdempotent
+    const id = yield* claim.downstreamKey(phase)
+    const ended = yield* execute(saga, options.payload(ctx), { id })
+    return ended._tag === "Completed" ? { id, results: ended.results } : yield* failed(id, ended._tag)
+  })
+  const undo = Effect.fnUntraced(function*(outcome: Outcome<{ readonly id: string; readonly results: C }>) {
+    const id = outcome._tag === "Done" ? outcome.result.id : yield* outcome.downstreamKey(phase)
+    const ended = yield* Effect.catchIf(
+      cancel(saga, { id }),
+      ({ reason }) => reason._tag === "NotFound",
+      () => Effect.succeed(undefined)
+    )
+    if (ended === undefined) return skip("it never began")
+    const undone = ended._tag === "Completed"
+      ? yield* compensate(saga, { id, by: "the saga around it", reason: "that one is undone" })
+      : ended
+    return undone._tag === "Compensated"
+      ? undefined
+      : yield* failed(id, undone._tag === "Completed" ? "Parked" : undone._tag)
+  })
+  return step(name, {
+    success: Schema.Struct({ id: Schema.String, results }),
+    error: Schema.Union([NestedFailed, errors.SagaError]),
+    run,
+    verify: "rerun",
+    timeout: options.timeout ?? "1 day",
+    undoSchedule: options.undoSchedule,
+    undoTimeout: options.undoTimeout ?? "1 day",
+    compensate: undo,
+    ...isUndoable
+      ? {}
+      : { [steps.invalid]: `the pivot of "${saga.name}" has no compensate, without which it cannot be nested` }
+  })
+}
 
 /**
  * Runs a saga to its end and tells how it has ended.

@@ -125,7 +125,10 @@ const faultOf = ({ name, payload, steps }: Untyped): string | undefined => {
     (pivot === -1 || index < pivot ? kind === "compensatable" : kind === "retriable")
   )
   if (!isOrdered) return "its steps are not in order: compensatable, then one pivot, then retriable"
-  const wrong = steps.flatMap(({ verify }) => invalid in Object(verify) ? [String(Object(verify)[invalid])] : [])[0]
+  const wrong =
+    steps.flatMap((step) => [step, step.verify]).flatMap((options: unknown) =>
+      invalid in Object(options) ? [String(Object(options)[invalid])] : []
+    )[0]
   if (wrong !== undefined) return wrong
   const unstored =
     [payload, ...steps.flatMap(({ error, success, wait }) => [success, error, wait?.message])].flatMap((schema) =>
