@@ -771,15 +771,10 @@ export const nested = <
 ) => {
   const { saga } = options
   const untyped = saga as unknown as Untyped
-  const results = Schema.Struct(Object.fromEntries([
-    ["payload", untyped.payload] as const,
-    ...untyped.steps.map(({ name, success }) => [name, success] as const)
-  ])) as unknown as Schema.Codec<C, unknown>
+  const results = steps.resultsOf(untyped) as Schema.Codec<C, unknown>
   const phase = "nested"
   const failed = (id: string, ended: NestedFailed["ended"]) =>
     Effect.fail(new NestedFailed({ saga: saga.name, id, ended }))
-  const pivot = untyped.steps.find(({ kind }) => kind === "pivot")
-  const isUndoable = pivot === undefined || (pivot.compensate as unknown) !== undefined
   const run = Effect.fnUntraced(function*(ctx: Ctx) {
     const claim = yield* GatewayCallMustBeInsideIdempotent
     const id = yield* claim.downstreamKey(phase)
@@ -810,9 +805,7 @@ export const nested = <
     undoSchedule: options.undoSchedule,
     undoTimeout: options.undoTimeout ?? "1 day",
     compensate: undo,
-    ...isUndoable
-      ? {}
-      : { [steps.invalid]: `the pivot of "${saga.name}" has no compensate, without which it cannot be nested` }
+    ...steps.undoableOf(untyped)
   })
 }
 

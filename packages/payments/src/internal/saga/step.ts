@@ -224,7 +224,7 @@ export interface Wait {
 }
 
 /** @internal What is wrong with the options that a verification was made with. */
-export const invalid = Symbol.for("effect-payments/Saga/invalid")
+export const invalid: unique symbol = Symbol.for("effect-payments/Saga/invalid")
 
 /** @internal */
 const TypeId = "~effect-payments/Saga"
@@ -332,6 +332,18 @@ export const addSleep = (self: unknown, name: string, deadline: Duration.Input):
     success: Schema.Void as unknown as AnyStep["success"],
     wait: { message: undefined, deadline, isArrival: false, onDeadline: undefined }
   })
+
+/** @internal All that a run answers with, by name. */
+export const resultsOf = ({ payload, steps }: Untyped): Schema.Codec<unknown, unknown> => {
+  const fields = steps.map(({ name, success }) => [name, success] as const)
+  return Schema.Struct(Object.fromEntries([["payload", payload] as const, ...fields])) as never
+}
+
+/** @internal What is wrong with a saga as a step of another one: nothing, when its pivot can be undone. */
+export const undoableOf = ({ name, steps }: Untyped): { readonly [invalid]?: string } =>
+  steps.some(({ compensate, kind }) => kind === "pivot" && (compensate as unknown) === undefined)
+    ? { [invalid]: `the pivot of "${name}" has no compensate, without which it cannot be nested` }
+    : {}
 
 // --- the order of steps, checked by the compiler
 
