@@ -4,11 +4,12 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Cause, Console, Effect, Exit } from "effect"
 import { randomInt } from "node:crypto"
+import { trialOf } from "./soak/broken.ts"
 import { drive, type Report } from "./soak/drive.ts"
 import { type Flags, parse, usage } from "./soak/flags.ts"
 import { program } from "./soak/program.ts"
 import * as report from "./soak/report.ts"
-import type { StoreAt } from "./soak/wire.ts"
+import type { Broken, StoreAt } from "./soak/wire.ts"
 
 const urls: Readonly<Record<StoreAt["kind"], string>> = {
   sqlite: "",
@@ -43,13 +44,31 @@ const soak = Effect.fnUntraced(function*({ json, keys, kills, seed: given, stops
   return bad.length === 0
 }, Effect.scoped)
 
+/** Answers whether each of them was seen. */
+const tryBroken = Effect.fnUntraced(function*({ broken, json, seed = randomInt(2 ** 31) }: Flags) {
+  const made = yield* program
+  const seen: Array<{ readonly broken: Broken; readonly violations: Readonly<Record<string, number>> }> = []
+  yield* Console.error(`seed ${seed}`)
+  for (const name of broken) {
+    const violations = report.unexpected(yield* drive({ ...trialOf(name), program: made, seed }))
+    seen.push({ broken: name, violations: report.byTag(violations) })
+  }
+  yield* Console.log(
+    json
+      ? JSON.stringify(seen, null, 2)
+      : seen.map(({ broken, violations }) => `${broken}: ${report.listed(violations) || "not seen"}`).join("\n")
+  )
+  return seen.every(({ violations }) => Object.keys(violations).length > 0)
+}, Effect.scoped)
+
 const main = Effect.gen(function*() {
   const flags = yield* Effect.fromResult(parse(process.argv.slice(2)))
   if (flags.help) {
     yield* Console.log(usage)
     return 0
   }
-  return (yield* soak(flags)) ? 0 : 1
+  const run = flags.broken.length > 0 ? tryBroken : soak
+  return (yield* run(flags)) ? 0 : 1
 }).pipe(
   Effect.catchTag("UsageError", ({ message }) => Effect.as(Console.error(`${message}\n\n${usage}`), 2))
 )

@@ -10,7 +10,7 @@ import { type Caller, orderOf } from "./orders.ts"
 import { scope } from "./scope.ts"
 import * as stores from "./stores.ts"
 import { type Attempt, type Evidence, type Kept, verify, type Violation } from "./verify.ts"
-import { type Answer, type Job, Point, type Signal, type StoreAt } from "./wire.ts"
+import { type Answer, type Broken, type Job, Point, type Signal, type StoreAt } from "./wire.ts"
 import * as Worker from "./Worker.ts"
 
 export interface Options {
@@ -24,6 +24,9 @@ export interface Options {
   /** At least so many; more while there are signals to send. */
   readonly keys: number
   readonly deduplicates: boolean
+  /** Where processes are struck; without it anywhere and at any time. */
+  readonly at?: ReadonlyArray<Point>
+  readonly broken?: Broken
   readonly progress?: (line: string) => void
 }
 
@@ -95,6 +98,7 @@ export const drive = Effect.fnUntraced(
       store: at,
       gatewayUrl: sim.baseUrl,
       deduplicates,
+      ...options.broken === undefined ? {} : { broken: options.broken },
       ...yield* measure(options.program, { store: at, gatewayUrl: sim.baseUrl, deduplicates, ...paceOf(0) })
     }
     const state: State = {
@@ -186,16 +190,17 @@ const nextSignal = Effect.fnUntraced(function*(state: State) {
 })
 
 const strike = Effect.fnUntraced(function*(state: State, worker: Worker.Worker, signal: Signal) {
-  const { chance, pace: { leaseMillis } } = state
+  const { chance, options, pace: { leaseMillis } } = state
   let where: string = "any time"
-  if (chance(3) === 0) {
+  const [first, ...more] = options.at ?? []
+  if (first === undefined && chance(3) === 0) {
     const answered = worker.answered() + 1 + chance(8)
     const until = (yield* Clock.currentTimeMillis) + 2 * leaseMillis
     while (worker.answered() < answered && (yield* Clock.currentTimeMillis) < until) yield* Effect.sleep("5 millis")
     yield* Effect.sleep(Duration.millis(chance(50)))
     worker.kill(signal)
   } else {
-    worker.arm(pick(chance, Point.literals), 1 + chance(4), signal)
+    worker.arm(pick(chance, first === undefined ? Point.literals : [first, ...more]), 1 + chance(4), signal)
     const point = yield* Effect.timeoutOption(worker.struck, Duration.millis(2 * leaseMillis))
     if (point._tag === "Some") where = point.value
     else worker.kill(signal)
@@ -206,7 +211,7 @@ const strike = Effect.fnUntraced(function*(state: State, worker: Worker.Worker, 
 
 /** Past its lease always, and without de-duplication often past the time after which "never happened" is believed. */
 const frozenMillis = ({ chance, options, pace: { leaseMillis, settleMillis } }: State): number =>
-  leaseMillis + (options.deduplicates ? 0 : settleMillis) + 100 + chance(leaseMillis)
+  leaseMillis + (options.deduplicates ? 100 : settleMillis + leaseMillis) + chance(leaseMillis)
 
 /** It was armed, was struck from here since it took too long, and came to its point when it was woken. */
 const wakeStray = (state: State, worker: Worker.Worker): void => {

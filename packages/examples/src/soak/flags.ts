@@ -1,17 +1,19 @@
 /** The command line of the soak. */
 import { Data, Result } from "effect"
 import { parseArgs } from "node:util"
-import type { StoreAt } from "./wire.ts"
+import { Broken, type StoreAt } from "./wire.ts"
 
 export const usage = `Kills and freezes processes while they charge, and shows that nobody pays twice.
 
 Usage: npm run soak:idempotency -- [--store sqlite|postgres|redis|all] [--kills N] [--stops N] [--keys N] [--seed S] [--json]
+       npm run soak:idempotency -- --broken NAME|all [--seed S] [--json]
 
   --store    which store (default all)
   --kills    processes ended by SIGKILL, for each store (default 200)
   --stops    processes frozen past their leases by SIGSTOP and woken, for each store (default 100)
   --keys     keys at the least, for each store (default 2000)
   --seed     of all that is left to chance; printed (default: a new one)
+  --broken   run with a store that is wrong in this way, which has to be seen: ${Broken.literals.join(", ")}
   --json     print the reports as JSON and nothing else
   --help     print this
 
@@ -19,11 +21,12 @@ Each store is then met by a gateway that does not de-duplicate too, with a tenth
 there, and frozen ones are not. Postgres is at TEST_POSTGRES_URL and Redis at TEST_REDIS_URL; npm run starts both, unless
 they are set.
 
-Exit code: 0 when all is as it has to be, 1 on a violation, 2 when the command line is wrong.`
+Exit code: 0 when all is as it has to be, 1 on a violation, or with --broken when there is none, 2 when the command line is wrong.`
 
 export interface Flags {
   readonly help: boolean
   readonly json: boolean
+  readonly broken: ReadonlyArray<Broken>
   readonly stores: ReadonlyArray<StoreAt["kind"]>
   readonly kills: number
   readonly stops: number
@@ -45,6 +48,7 @@ export const parse = (args: ReadonlyArray<string>): Result.Result<Flags, UsageEr
           options: {
             help: { type: "boolean", default: false },
             json: { type: "boolean", default: false },
+            broken: { type: "string" },
             store: { type: "string", default: "all" },
             kills: { type: "string", default: "200" },
             stops: { type: "string", default: "100" },
@@ -60,9 +64,16 @@ export const parse = (args: ReadonlyArray<string>): Result.Result<Flags, UsageEr
         new UsageError({ message: `--store takes sqlite, postgres, redis or all, not '${values.store}'` })
       )
     }
+    const broken = values.broken === "all" ? Broken.literals : Broken.literals.filter((name) => name === values.broken)
+    if (values.broken !== undefined && broken.length === 0) {
+      return yield* Result.fail(
+        new UsageError({ message: `--broken takes ${Broken.literals.join(", ")} or all, not '${values.broken}'` })
+      )
+    }
     return {
       help: values.help,
       json: values.json,
+      broken,
       stores,
       kills: yield* countOf("kills", values.kills),
       stops: yield* countOf("stops", values.stops),

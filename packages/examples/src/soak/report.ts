@@ -14,10 +14,15 @@ const columns: ReadonlyArray<readonly [string, (report: Report) => string | numb
   ["other violations", ({ double, violations }) => violations.length - double]
 ]
 
-/** A Markdown table. */
-export const table = (reports: ReadonlyArray<Report>): string => {
-  const rows = [columns.map(([name]) => name), ...reports.map((report) => columns.map(([, of]) => String(of(report))))]
-  const widths = columns.map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)))
+export const table = (reports: ReadonlyArray<Report>): string =>
+  markdown([columns.map(([name]) => name), ...reports.map((report) => columns.map(([, of]) => String(of(report))))])
+
+export const byTag = (violations: Report["violations"]): Readonly<Record<string, number>> =>
+  Object.fromEntries([...Map.groupBy(violations, ({ _tag }) => _tag)].map(([tag, all]) => [tag, all.length]))
+
+/** The first row is the heading. */
+const markdown = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
+  const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)))
   const lineOf = (row: ReadonlyArray<string>) => `| ${row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join(" | ")} |`
   const [head = [], ...body] = rows
   return [lineOf(head), lineOf(widths.map((width) => "-".repeat(width))), ...body.map(lineOf)].join("\n")
@@ -34,12 +39,15 @@ export const details = ({ deduplicates, leaseMillis, millis, records, store, str
     `  told     ${listed(told)}`
   ].join("\n")
 
-const listed = (counts: Readonly<Record<string, number>>): string =>
+export const listed = (counts: Readonly<Record<string, number>>): string =>
   Object.entries(counts).map(([name, count]) => `${name} ${count}`).join(", ")
 
-/** A key that is charged twice at a gateway that does not de-duplicate is what can happen, and no violation of ours. */
-export const unexpected = ({ deduplicates, violations }: Report) =>
-  violations.filter(({ _tag }) => deduplicates || _tag !== "DoubleCharge")
+/**
+ * A key that is charged twice, because a process froze, at a gateway that does not de-duplicate is what can happen, and no
+ * violation of ours.
+ */
+export const unexpected = ({ deduplicates, stops, violations }: Report) =>
+  violations.filter(({ _tag }) => deduplicates || stops === 0 || _tag !== "DoubleCharge")
 
 const shown = 20
 

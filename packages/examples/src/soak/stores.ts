@@ -9,16 +9,17 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { layerPostgres } from "../checkout/stores.ts"
-import type { StoreAt } from "./wire.ts"
+import { breakStore } from "./broken.ts"
+import type { Broken, Job, StoreAt } from "./wire.ts"
 
 type Store = Layer.Layer<IdempotencyStore.IdempotencyStore, unknown>
 
+// Nothing here cuts the power: a killed process loses nothing that it has written.
+const sqlite = ({ place }: StoreAt) =>
+  SqliteClient.layer({ filename: place, busyTimeout: "20 seconds", synchronous: "NORMAL" })
+
 const layers: Readonly<Record<StoreAt["kind"], (at: StoreAt) => Store>> = {
-  // Nothing here cuts the power: a killed process loses nothing that it has written.
-  sqlite: ({ place }) =>
-    IdempotencyStore.layerStoreSql().pipe(
-      Layer.provide(SqliteClient.layer({ filename: place, busyTimeout: "20 seconds", synchronous: "NORMAL" }))
-    ),
+  sqlite: (at) => IdempotencyStore.layerStoreSql().pipe(Layer.provide(sqlite(at))),
   postgres: ({ place, url }) =>
     IdempotencyStore.layerStoreSql().pipe(Layer.provide(layerPostgres(Redacted.make(url), place))),
   redis: ({ place, url }) =>
@@ -26,6 +27,13 @@ const layers: Readonly<Record<StoreAt["kind"], (at: StoreAt) => Store>> = {
 }
 
 export const layer = (at: StoreAt): Store => layers[at.kind](at)
+
+/** One over SQLite that is wrong. */
+export const layerBroken = (job: Job, broken: Broken): Store =>
+  Layer.effect(
+    IdempotencyStore.IdempotencyStore,
+    Effect.flatMap(IdempotencyStore.IdempotencyStore, (store) => breakStore[broken](store, job))
+  ).pipe(Layer.provide(IdempotencyStore.layerStoreSql()), Layer.provide(sqlite(job.store)))
 
 /** A place of its own, which goes with the scope. */
 export const place = (kind: StoreAt["kind"], url: string) =>

@@ -9,13 +9,24 @@ export const StoreAt = Schema.Struct({
 })
 export type StoreAt = typeof StoreAt.Type
 
+/** What can be wrong on purpose: see `broken.ts`. */
+export const Broken = Schema.Literals([
+  "no-fingerprint",
+  "same-fence",
+  "deleting-release",
+  "read-then-write",
+  "rerun-after-save-error"
+])
+export type Broken = typeof Broken.Type
+
 export const Job = Schema.Struct({
   store: StoreAt,
   gatewayUrl: Schema.String,
   deduplicates: Schema.Boolean,
   leaseMillis: Schema.Int,
   settleMillis: Schema.Int,
-  attemptMillis: Schema.Int
+  attemptMillis: Schema.Int,
+  broken: Schema.optionalKey(Broken)
 })
 export type Job = typeof Job.Type
 

@@ -7,6 +7,7 @@ import { Card, Idempotency, IdempotencyStore, Money, PaymentError, PaymentGatewa
 import { FetchHttpClient, HttpClient, HttpClientRequest } from "effect/http"
 import { createInterface } from "node:readline"
 import * as SimGateway from "../SimGateway.ts"
+import { isUnfenced } from "./broken.ts"
 import { scope } from "./scope.ts"
 import * as stores from "./stores.ts"
 import { type Answer, type Call, FromWorker, Job, type Point, type Signal, ToWorker } from "./wire.ts"
@@ -52,7 +53,7 @@ const layerStore = Layer.effect(
       return Effect.tap(store.complete(request), point("saved"))
     }
   }))
-).pipe(Layer.provide(stores.layer(job.store)))
+).pipe(Layer.provide(job.broken === undefined ? stores.layer(job.store) : stores.layerBroken(job, job.broken)))
 
 /** What the gateway does with the requests of this call: see `Faults.ts`. */
 const Plan = Context.Reference("@effect-payments/examples/soak/Plan", { defaultValue: () => "" })
@@ -88,9 +89,10 @@ const charge = ({ amountMinor, duplicates, key, plan, token }: Call) => {
       payloadSchema: PaymentGateway.AuthorizeRequest,
       success: PaymentGateway.Transaction,
       error: PaymentError.PaymentError,
-      resolve: Idempotency.resolveByLookup({ phases: ["authorize"] }),
+      // A store that frees what it should keep shows where nobody looks it up.
+      resolve: job.broken === "deleting-release" ? undefined : Idempotency.resolveByLookup({ phases: ["authorize"] }),
       resolveTimeout: Duration.millis(job.attemptMillis),
-      lease: Duration.millis(job.leaseMillis),
+      lease: isUnfenced(job.broken) ? "1 day" : Duration.millis(job.leaseMillis),
       settle: Duration.millis(job.settleMillis),
       attemptsMax: 1000,
       duplicates,
