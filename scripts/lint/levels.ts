@@ -53,6 +53,8 @@ export const internals: Readonly<
   money: { modules: ["Currency", "Money", "MoneyError", "Ratio"] },
   // How options are checked.
   option: { from: "ports" },
+  // What every store over Redis shares.
+  redis: { from: "ports" },
   // What every store that seals shares.
   seal: { from: "ports" },
   saga: { modules: ["Saga", "SagaLog", "SagaOperator", "testing"] },

@@ -31,11 +31,11 @@ import type { Redis } from "./internal/effect/redis.ts"
 import * as memory from "./internal/idempotency/memory.ts"
 import * as record from "./internal/idempotency/record.ts"
 import * as redis from "./internal/idempotency/redis.ts"
-import type * as redisStart from "./internal/idempotency/redisStart.ts"
 import * as schema from "./internal/idempotency/schema.ts"
 import * as sealed from "./internal/idempotency/sealed.ts"
 import * as sql from "./internal/idempotency/sql.ts"
 import * as unavailable from "./internal/idempotency/unavailable.ts"
+import type * as eviction from "./internal/redis/eviction.ts"
 import * as seal from "./internal/seal/seal.ts"
 import type { Migrator, SqlClient, SqlError } from "./internal/sql/client.ts"
 
@@ -405,7 +405,7 @@ export const layerStoreSql = (
  * @category models
  * @since 0.1.0
  */
-export type RedisEviction = redisStart.Eviction
+export type RedisEviction = eviction.Eviction
 
 /**
  * Keeps records in Redis, on the clock of the server: one script for each transition, a first call in two round trips, a

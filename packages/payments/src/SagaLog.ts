@@ -15,11 +15,15 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type { Redis } from "./internal/effect/redis.ts"
+import type * as eviction from "./internal/redis/eviction.ts"
 import * as log from "./internal/saga/log.ts"
 import * as memory from "./internal/saga/memory.ts"
 import * as record from "./internal/saga/record.ts"
+import * as redis from "./internal/saga/redis.ts"
 import * as tables from "./internal/saga/tables.ts"
 import * as unavailable from "./internal/saga/unavailable.ts"
 import type { Migrator, SqlClient, SqlError } from "./internal/sql/client.ts"
@@ -207,3 +211,83 @@ export const migrations = (
   options?: { readonly table?: string | undefined }
 ): { readonly [name: string]: Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient> } =>
   tables.migrations(options?.table ?? defaultTable)
+
+/**
+ * What {@link layerStoreRedis} does about a server that may drop runs when its memory is full, or that does not tell (where
+ * neither `CONFIG` nor `INFO` is allowed).
+ *
+ * | | `maxmemory-policy` is another than `noeviction` | the server does not tell |
+ * |---|---|---|
+ * | `refuse` | fails to start | fails to start |
+ * | `refuseKnown` | fails to start | starts |
+ * | `accept` | starts, and the undo of a run that is dropped is forgotten | starts |
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type RedisEviction = eviction.Eviction
+
+/**
+ * Keeps runs in Redis, on the clock of the server: one script for each transition.
+ *
+ * **When to use**
+ *
+ * Where sagas are many and what a failover may lose is found by other means, such as a reconciliation. For money that has no
+ * such second line, use {@link layerStoreSql} over Postgres.
+ *
+ * **Details**
+ *
+ * - `prefix` (default `effect_payments:saga`) is 1 to 100 printable ASCII characters without spaces and braces. It stands in
+ *   braces before every key, so that in a cluster a log is in one slot.
+ * - `eviction`: see {@link RedisEviction}, default `refuse`.
+ * - `replicas`: a write counts when `count` (1 to 100) replicas have it, for which it waits up to `timeout` (default 1 second,
+ *   at most a minute; keep it well below the lease). Otherwise the answer is `LogUnavailable` (`NotReplicated`), which is
+ *   unknown, and what is sent again waits again. It costs a round trip for each write, and a connection of the pool while it
+ *   waits (`maxConnections` of the client).
+ *
+ * No key has an expiry. `sweep` drops 500 runs a script, and `list` reads the index 200 runs at a time; what is parked or
+ * whose compensation has failed has an index of its own. An option out of its bounds fails with `LogUnavailable` at `start`.
+ *
+ * **Gotchas**
+ *
+ * Redis copies to its replicas after it has answered. A failover may lose the last entries of a run: a step that was intended
+ * may have left, and nobody knows that it is to be undone. A run whose claim is lost is begun anew by the next call with its
+ * id, under the same downstream keys; without such a call it is forgotten. `replicas` makes that unlikely and not impossible: a
+ * replica without the write can still be the one that is promoted. A restart loses what was not yet on disk
+ * (`appendonly yes`, and `appendfsync always` for all of it).
+ *
+ * **Example**
+ *
+ * ```ts
+ * import { NodeRedis } from "@effect/platform-node"
+ * import { Layer } from "effect"
+ * import { SagaLog } from "effect-payments"
+ *
+ * const log = SagaLog.layerStoreRedis({
+ *   prefix: "shop:saga",
+ *   replicas: { count: 1, timeout: "500 millis" }
+ * }).pipe(Layer.provide(NodeRedis.layer({ url: "redis://localhost:6379" })))
+ *
+ * Layer.isLayer(log) // => true
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerStoreRedis = (
+  options?: {
+    readonly prefix?: string | undefined
+    readonly eviction?: RedisEviction | undefined
+    readonly replicas?: { readonly count: number; readonly timeout?: Duration.Input | undefined } | undefined
+  }
+): Layer.Layer<SagaLog, LogUnavailable, Redis.Redis> =>
+  Layer.effect(
+    SagaLog,
+    redis.make({
+      prefix: options?.prefix ?? "effect_payments:saga",
+      eviction: options?.eviction ?? "refuse",
+      replicas: options?.replicas === undefined
+        ? undefined
+        : { count: options.replicas.count, timeout: options.replicas.timeout ?? "1 second" }
+    })
+  )

@@ -7,10 +7,13 @@
  *
  * @internal
  */
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { IdempotencyStore } from "../../IdempotencyStore.ts"
 import { Redis } from "../effect/redis.ts"
+import * as eviction from "../redis/eviction.ts"
+import type { Refused } from "../redis/refused.ts"
+import * as redisScript from "../redis/script.ts"
+import { chunksOf, type Failure, type Parameters, type Script, toTexts, type Write } from "../redis/script.ts"
 import { integer } from "../sql/integer.ts"
 import * as machine from "./machine.ts"
 import {
@@ -30,7 +33,6 @@ import {
 } from "./record.ts"
 import * as Gathering from "./redisGathering.ts"
 import * as scripts from "./redisScripts.ts"
-import * as start from "./redisStart.ts"
 import { decode, encodeLine, parseId } from "./redisValue.ts"
 import { limitExceeded, StoreUnavailable } from "./unavailable.ts"
 
@@ -39,9 +41,8 @@ type Store = IdempotencyStore["Service"]
 /** @internal */
 export interface Options {
   readonly prefix: string
-  readonly eviction: start.Eviction
-  /** How many replicas have to have a write before it counts, and how long that may take. */
-  readonly replicas: { readonly count: number; readonly timeout: Duration.Input } | undefined
+  readonly eviction: eviction.Eviction
+  readonly replicas: redisScript.Replicas | undefined
   /** The clock of the store as a Lua expression in milliseconds, for tests. */
   readonly now?: string | undefined
 }
@@ -55,67 +56,31 @@ const dropChunk = 500
 // nothing to do while the server works on all of them at once.
 const batchMax = 32
 
-const timeoutMillisMax = 60_000
-
 /** @internal */
 export const make = Effect.fnUntraced(function*(
-  { eviction, now, prefix, replicas }: Options
+  options: Options
 ): Effect.fn.Return<Store, StoreUnavailable, Redis.Redis> {
-  if (!/^[\x21-\x7e]{1,100}$/.test(prefix) || /[{}]/.test(prefix)) {
-    return yield* refused("prefix must be 1 to 100 printable ASCII characters without spaces and braces")
-  }
   const redis = yield* Redis.Redis
-  const durable = yield* replicated(redis, replicas)
-  yield* start.check(redis, eviction)
-  const server = makeServer(redis, durable, prefix, scripts.make(now ?? scripts.serverTime))
+  const write = yield* Effect.mapError(
+    start(redis, options),
+    ({ detail }) => new StoreUnavailable({ operation: "start", detail })
+  )
+  const server = makeServer(redis, write, options.prefix, scripts.make(options.now ?? redisScript.serverTime))
   // A replay is not to wait for the replicas of a claim that happens to come along.
-  return { ...owning(server, replicas === undefined ? batchMax : 1), ...operating(server) }
+  return { ...owning(server, options.replicas === undefined ? batchMax : 1), ...operating(server) }
 })
 
-const refused = (detail: string) => Effect.fail(new StoreUnavailable({ operation: "start", detail }))
-
-/** Runs a script that writes, unless its answer says that it did not. */
-type Durable = (
-  script: Script,
-  keys: ReadonlyArray<string>,
-  parameters: Parameters,
-  isWritten?: (answer: unknown) => boolean
-) => Answer
-type Script = scripts.Scripts["claim"]
-type Parameters = ReadonlyArray<number | string>
-type Failure = Redis.RedisError | NotReplicated
-type Answer = Effect.Effect<unknown, Failure>
-
-/** Too few replicas have it in time: it may be lost with the primary. */
-class NotReplicated {
-  readonly _tag = "NotReplicated"
-}
-
-/**
- * The connection that wrote has to be the one that waits, and nobody else may stand behind it. An unfinished write keeps
- * its answer to itself: who sends it again writes it again, and waits again.
- */
-const replicated = (
+const start = Effect.fnUntraced(function*(
   redis: Redis.Redis["Service"],
-  replicas: Options["replicas"]
-): Effect.Effect<Durable, StoreUnavailable> => {
-  if (replicas === undefined) {
-    return Effect.succeed((script, keys, parameters) => redis.eval(script)(keys, parameters))
-  }
-  const { count } = replicas
-  const timeout = Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(replicas.timeout)))
-  if (!isLimit(count, 100)) return refused("replicas.count must be a whole number from 1 to 100")
-  if (!isLimit(timeout, timeoutMillisMax)) return refused("replicas.timeout must be from 1 millisecond to 1 minute")
-  return Effect.succeed((script, keys, parameters, isWritten = (answer) => answer !== 0) =>
-    Effect.scoped(Effect.gen(function*() {
-      const connection = yield* redis.reserve
-      const answer = yield* connection.eval(script)(keys, parameters)
-      if (!isWritten(answer)) return answer
-      const acknowledged = yield* connection.send<unknown>("WAIT", `${count}`, `${timeout}`)
-      return Number(acknowledged) >= count ? answer : yield* Effect.fail(new NotReplicated())
-    }))
-  )
-}
+  options: Options
+): Effect.fn.Return<Write, Refused> {
+  yield* redisScript.checkPrefix(options.prefix)
+  const write = yield* redisScript.writer(redis, options.replicas)
+  yield* eviction.check(redis, options.eviction)
+  return write
+})
+
+type Answer = Effect.Effect<unknown, Failure>
 
 interface Server {
   readonly scripts: scripts.Scripts
@@ -125,7 +90,7 @@ interface Server {
   readonly keyOf: (id: string) => string
   /** Where the id begins in a key, in Lua. */
   readonly idFrom: number
-  readonly write: Durable
+  readonly write: Write
   readonly read: (script: Script, keys: ReadonlyArray<string>, parameters: Parameters) => Answer
   readonly page: (index: string, from: string, until: string, count: number) => Effect.Effect<unknown, Redis.RedisError>
 }
@@ -133,7 +98,7 @@ interface Server {
 /** In a cluster all of it is in one slot, since what stands in braces decides. */
 const makeServer = (
   redis: Redis.Redis["Service"],
-  write: Durable,
+  write: Write,
   prefix: string,
   scripts: scripts.Scripts
 ): Server => ({
@@ -150,7 +115,7 @@ const makeServer = (
 
 const unavailable = <A>(
   operation: string,
-  self: Effect.Effect<A, Redis.RedisError | NotReplicated | StoreUnavailable>
+  self: Effect.Effect<A, Failure | StoreUnavailable>
 ): Effect.Effect<A, StoreUnavailable> =>
   Effect.mapError(
     self,
@@ -292,9 +257,6 @@ const resolve = ({ done, keyOf, open, scripts, write }: Server, request: Resolve
     Math.ceil(request.ttlMillis)
   ])
 
-const chunksOf = <A>(all: ReadonlyArray<A>, size: number): ReadonlyArray<ReadonlyArray<A>> =>
-  Array.from({ length: Math.ceil(all.length / size) }, (_, index) => all.slice(index * size, (index + 1) * size))
-
 // --- what an operator does
 
 const operating = (server: Server): Pick<Store, "evict" | "inspect" | "list" | "sweep"> => ({
@@ -356,9 +318,6 @@ const list = Effect.fnUntraced(function*(server: Server, request: ListRequest) {
     after = ids.at(-1)
   }
 })
-
-const toTexts = (answer: unknown): ReadonlyArray<string> | undefined =>
-  Array.isArray(answer) && answer.every((each) => typeof each === "string") ? answer : undefined
 
 const evict = Effect.fnUntraced(
   function*({ done, ids, keyOf, open, scripts, write }: Server, { id }: RecordId, force: boolean) {

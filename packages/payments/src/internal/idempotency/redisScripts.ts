@@ -12,30 +12,17 @@
  *
  * @internal
  */
-import { Redis } from "../effect/redis.ts"
-
-/** @internal The clock of the server in milliseconds. */
-export const serverTime =
-  `(function(time) return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000) end)(redis.call("TIME"))`
+import * as redisScript from "../redis/script.ts"
 
 /** What a script answers about a text that is no record. */
 const unreadable = -1
-
-type Parameter = number | string
 
 /** @internal */
 export type Scripts = ReturnType<typeof make>
 
 /** @internal */
 export const make = (now: string) => {
-  const script = (lua: string) =>
-    Redis.script(
-      (keys: ReadonlyArray<string>, parameters: ReadonlyArray<Parameter>): ReadonlyArray<Parameter> => [
-        ...keys,
-        ...parameters
-      ],
-      { numberOfKeys: (keys) => keys.length, lua: `local now = ${now}\n${lua}` }
-    ).withReturnType<unknown>()
+  const script = (lua: string) => redisScript.make(now, lua)
   return {
     claim: script(claim),
     finish: script(finish),

@@ -1,18 +1,18 @@
 /**
- * Whether a Redis may be trusted with records: one that drops keys when memory is short would charge again.
+ * Whether a Redis may be trusted with what must not be lost: one that drops keys when memory is short would charge again.
  *
  * @internal
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Redis } from "../effect/redis.ts"
-import { StoreUnavailable } from "./unavailable.ts"
+import { Refused } from "./refused.ts"
 
 /** @internal What to do about a server that drops keys, or does not say whether it does. */
 export type Eviction = "refuse" | "refuseKnown" | "accept"
 
 /** @internal */
-export const check = (redis: Redis.Redis["Service"], eviction: Eviction): Effect.Effect<void, StoreUnavailable> =>
+export const check = (redis: Redis.Redis["Service"], eviction: Eviction): Effect.Effect<void, Refused> =>
   eviction === "accept" ? Effect.void : Effect.flatMap(policyOf(redis), (policy) => {
     if (policy === "noeviction") return Effect.void
     if (policy !== undefined) {
@@ -23,7 +23,7 @@ export const check = (redis: Redis.Redis["Service"], eviction: Eviction): Effect
       : refused("the server does not say its maxmemory-policy: allow CONFIG or INFO, or set eviction to refuseKnown")
   })
 
-const refused = (detail: string) => Effect.fail(new StoreUnavailable({ operation: "start", detail }))
+const refused = (detail: string) => Effect.fail(new Refused(detail))
 
 /** Where CONFIG is forbidden, as at many providers, INFO mostly is not. A server that answers PING is there. */
 const policyOf = Effect.fnUntraced(function*(redis: Redis.Redis["Service"]) {
