@@ -11,6 +11,12 @@ export interface Mutant {
 const m = (name: string, file: string, from: string, to: string): Mutant => ({ name, file: `${file}.ts`, from, to })
 
 export const mutants: ReadonlyArray<Mutant> = [
+  m(
+    "nothing is undone after a failure",
+    "runner",
+    "return isUnwinding ? this.finalize(step) as Effect.Effect<void> : Effect.void",
+    "return isUnwinding ? Effect.void : Effect.void"
+  ),
   // The log
   m(
     "an append compares no owner",
