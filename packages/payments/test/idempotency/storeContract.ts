@@ -74,5 +74,7 @@ const duplicates = Effect.gen(function*() {
     Effect.provideContext(context)
   )
   assert.deepStrictEqual([...new Set(answers)], [1])
-  assert.deepStrictEqual(requests, ["claim", "complete"])
+  // The last one may come when the run has just ended.
+  assert.deepStrictEqual(requests.slice(0, 2), ["claim", "complete"])
+  assert.isAtMost(requests.length, 3)
 })
