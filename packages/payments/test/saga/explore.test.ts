@@ -65,6 +65,42 @@ const forgetful = order((outcome) => outcome._tag === "Done" ? release : Effect.
 // A service that does not know its calls again.
 const careless = order(() => Effect.flatMap(SagaTest.Ledger, ({ undone }) => undone("reserve")), "")
 
+/** An obligation of the world, and its undo. */
+const kept = (name: string) => ({
+  success: Schema.Void,
+  error: PaymentError.PaymentError,
+  verify: "rerun" as const,
+  run: () => Effect.asVoid(Effect.flatMap(SagaTest.Ledger, ({ done }) => done(name, "o1"))),
+  compensate: () => Effect.flatMap(SagaTest.Ledger, ({ undone }) => undone(name, "o1"))
+})
+const ship = { success: Schema.Void, error: Refusal, run: () => Effect.void, verify: "rerun" as const }
+
+const beside = Saga.make("beside", { payload: Schema.Struct({}) }).pipe(
+  Saga.step("hold", kept("hold")),
+  Saga.parallel({ stock: Saga.branch(kept("stock")), courier: Saga.branch(kept("courier")) }),
+  Saga.pivot("ship", ship)
+)
+
+describe("steps at the same time", () => {
+  for (const { depth, faults } of bounds) {
+    it.live(
+      `keep their promises in all schedules of ${depth} crashes and ${faults} faults`,
+      () =>
+        Effect.gen(function*() {
+          const report = yield* SagaTest.explore(beside, small, { depth, faults })
+          yield* Effect.log(`${report.schedules} schedules, ${report.merged} of them merged`)
+          assert.isTrue(report.isComplete)
+          assert.hasAnyKeys(report.states, ["Completed"])
+          assert.hasAnyKeys(report.states, ["Compensated"])
+          for (const name of ["run stock", "run courier", "undo stock", "undo courier"]) {
+            assert.property(report.coverage[name], "die after")
+          }
+        }),
+      120_000
+    )
+  }
+})
+
 describe("explore", () => {
   it.live("finds an undo that is forgotten when its step is in doubt, and plays it again", () =>
     Effect.gen(function*() {
