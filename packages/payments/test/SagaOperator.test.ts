@@ -147,6 +147,36 @@ for (const [name, log] of Object.entries(logs)) {
         }).pipe(Effect.provide(world)))
     }
 
+    it.effect("mends what was told wrongly, as long as nobody has gone on with it", () =>
+      Effect.gen(function*() {
+        const run = yield* doubtful
+        const told = (result: unknown) =>
+          SagaOperator.force({ ...target, step: "p", as: { _tag: "Happened", result }, ...seen })
+        yield* told({ no: "string" })
+        yield* SagaOperator.retry({ ...target, ...ann })
+        const parked = yield* over(run(Saga.resume(operated, o1)), "30 seconds")
+        assert.deepInclude(parked, { _tag: "Parked", step: undefined })
+        assert.isTrue((yield* told("told")).isChanged)
+        const execution = yield* over(run(Saga.resume(operated, o1)), "30 seconds")
+        assert.deepInclude(execution._tag === "Completed" ? execution.results : execution, { r: "told" })
+        assert.deepStrictEqual(yield* calls, ["a", "b", "p", "r"])
+      }).pipe(Effect.provide(world)))
+
+    it.effect("has nothing go on that was to be undone", () =>
+      Effect.gen(function*() {
+        const { close, run } = yield* processOf
+        const { plan } = yield* Shop
+        plan.set("b", Effect.never)
+        yield* Effect.forkDetach(run(Saga.execute(operated, "x", o1)))
+        yield* settled
+        yield* close
+        plan.clear()
+        const layer = Layer.fresh(sagas()).pipe(Layer.provide(Layer.succeed(SagaLog.SagaLog, yield* SagaLog.SagaLog)))
+        const undo = Saga.compensate(operated, { ...o1, ...ann }).pipe(Effect.provide(layer))
+        assert.strictEqual((yield* Effect.flip(undo)).reason._tag, "InFlight")
+        assert.deepStrictEqual(yield* calls, ["a", "b"])
+      }).pipe(Effect.provide(world)))
+
     it.effect("pauses a run that somebody holds before the next step leaves, and it goes on without a doubt", () =>
       Effect.gen(function*() {
         const { run } = yield* processOf

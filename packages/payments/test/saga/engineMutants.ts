@@ -98,7 +98,12 @@ export const mutants: ReadonlyArray<Mutant> = [
     "const first = state.steps.findIndex(({ progress }) => progress._tag !== \"Done\")",
     "const first = state.steps.findIndex(({ progress }) => progress._tag === \"Waiting\")"
   ),
-  m("a cancellation is not looked at", "runner", "return this.cancelRequested && unsent.length > 0", "return false"),
+  m(
+    "a cancellation is not looked at",
+    "runner",
+    "const cancelled = this.cancelRequested && unsent.length > 0",
+    "const cancelled = false"
+  ),
   m("the reply's cancellation is dropped", "runner", "this.cancelRequested ||= reply.cancelRequested", ""),
   m(
     "a doubt is taken for a refusal",

@@ -230,6 +230,52 @@ describe("a parallel group", () => {
       assert.deepStrictEqual(yield* calls, ["first", "a", "b", "c", "p", "mail", "post"])
     }).pipe(Effect.provide(world)))
 
+  it.effect("behind the pivot loses none of its steps to a cancellation that comes too late", () =>
+    Effect.gen(function*() {
+      const { run } = yield* processOf
+      const { plan } = yield* Shop
+      plan.set("mail", Effect.fail(new Refusal({ why: "no" })))
+      plan.set("post", Effect.fail(new Refusal({ why: "no" })))
+      assert.strictEqual((yield* run(execute))._tag, "Parked")
+      const target = { saga: "grouped", ...o1, by: "ann" }
+      const forced = { step: "mail", as: { _tag: "NeverHappened" }, evidence: "seen" } as const
+      yield* SagaOperator.force({ ...target, ...forced })
+      assert.strictEqual((yield* run(Saga.cancel(grouped, o1)))._tag, "Parked")
+      plan.clear()
+      const execution = yield* run(Saga.resume(grouped, o1))
+      assert.strictEqual(execution._tag, "Completed")
+    }).pipe(Effect.provide(world)))
+
+  it.effect("unwinds when one of them has failed, also beside one in doubt that waits for someone", () =>
+    Effect.gen(function*() {
+      const { run } = yield* processOf
+      const { plan } = yield* Shop
+      const parking = Saga.make("parking", { payload: Schema.String }).pipe(
+        Saga.parallel({
+          a: Saga.branch({
+            success: Schema.String,
+            error: ShopError,
+            verify: () => Effect.succeed(PaymentGateway.stillUnknown),
+            inDoubt: "park",
+            run: () => Effect.as(call("a"), "a"),
+            compensate: (outcome) => call(`undo a ${outcome._tag}`)
+          }),
+          b: Saga.branch({
+            success: Schema.String,
+            error: ShopError,
+            verify: "rerun",
+            run: () => Effect.as(call("b"), "b"),
+            compensate: () => call("undo b")
+          })
+        })
+      )
+      plan.set("a", Effect.die("lost"))
+      plan.set("b", Effect.fail(new Refusal({ why: "no" })))
+      const execution = yield* over(run(Saga.execute(parking, "x", o1)), "1 minute")
+      assert.deepInclude("cause" in execution ? execution.cause : {}, { _tag: "Failed", step: "b" })
+      assert.deepStrictEqual(yield* calls, ["a", "b", "undo a InDoubt"])
+    }).pipe(Effect.provide(world)))
+
   it.effect("behind the pivot is parked by one that is refused, after the other has ended", () =>
     Effect.gen(function*() {
       const { run } = yield* processOf

@@ -1,7 +1,8 @@
 /** Steps that wait: for a message, for time, over crashes, and what others can do to a run meanwhile. */
+import { NodeCrypto } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Logger, Schema, Scope } from "effect"
-import { Saga, SagaLog } from "effect-payments"
+import { Saga, SagaLog, SagaOperator } from "effect-payments"
 import { TestClock } from "effect/testing"
 import { Refusal, sagas, Shop, ShopError, shopLayer } from "./checkout.ts"
 import { settled } from "./time.ts"
@@ -51,7 +52,7 @@ const processOf = Effect.gen(function*() {
   }
 })
 
-const world = Layer.mergeAll(SagaLog.layerStoreMemory(), shopLayer, Logger.layer([]))
+const world = Layer.mergeAll(SagaLog.layerStoreMemory(), shopLayer, NodeCrypto.layer, Logger.layer([]))
 const pass = (duration: Parameters<typeof TestClock.adjust>[0]) =>
   Effect.andThen(settled, Effect.andThen(TestClock.adjust(duration), settled))
 
@@ -162,6 +163,20 @@ describe("a step that waits", () => {
         cause: { _tag: "Failed", step: "challenge", detail: "Refusal", error: new Refusal({ why: "a waited" }) },
         undos: [{ _tag: "Undone", step: "a" }]
       })
+    }).pipe(Effect.provide(world)))
+
+  it.effect("is over when it would have been, although it was paused meanwhile", () =>
+    Effect.gen(function*() {
+      const { run } = yield* processOf
+      yield* Effect.forkChild(run(Saga.execute(strict, "x", o1)))
+      yield* pass("10 minutes")
+      const target = { saga: "waiting", ...o1, by: "ann", reason: "odd" }
+      yield* SagaOperator.pause(target)
+      yield* pass("1 minute")
+      assert.deepInclude(yield* run(Saga.result(strict, o1)), { _tag: "Parked" })
+      const resumed = yield* Effect.forkChild(run(Saga.resume(strict, o1)))
+      yield* pass("4 minutes")
+      assert.deepInclude(yield* Fiber.join(resumed), { _tag: "Compensated" })
     }).pipe(Effect.provide(world)))
 
   it.effect("is cancelled while it waits; behind the pivot it waits on", () =>

@@ -358,10 +358,14 @@ const succeeded = (shape: Shape, state: SagaState, step: number, result: string)
 
 /**
  * The steps of a group have all ended, and what is not written down of it becomes durable at once: what has happened first,
- * then the first failure that decides, and what surely has not happened besides.
+ * then what surely has not, of which the first decides, then doubts.
  */
 const joined = (shape: Shape, state: SagaState, ends: ReadonlyArray<Signal>): Decision => {
-  const rank = ({ _tag }: Signal) => _tag === "Succeeded" ? 0 : _tag === "Refuses" ? 2 : 1
+  const rank = (end: Signal) => {
+    if (end._tag === "Succeeded") return 0
+    const isCertain = end._tag === "Failed" || (end._tag === "Verified" && end.verdict._tag === "Refused")
+    return isCertain ? 1 : end._tag === "Refuses" ? 3 : 2
+  }
   let events: ReadonlyArray<Event> = []
   let command: Command = stop
   for (const end of ends.toSorted((a, b) => rank(a) - rank(b))) {

@@ -550,7 +550,11 @@ export class Engine {
     this.shared.leases.hold(entry, sentAt - Math.max(0, entry.leaseMillis - (run.leaseUntil - history.now)))
     entry.know(run.fingerprint)
     const drive = Effect.gen({ self: this }, function*() {
-      // Who wants all of it undone does not have a run go on that is stuck.
+      // Who wants all of it undone does not have a run go on.
+      if (typeof reopen === "object" && isUnfinished(run.state)) {
+        yield* this.release(entry)
+        return yield* fail(new InFlight({ retryAfter: Duration.seconds(1) }))
+      }
       const isLeft = typeof reopen === "object" ? run.state !== "Completed" : reopen === "cancel" &&
         !canCancel(compiled, history)
       if (isLeft && !isUnfinished(run.state)) {

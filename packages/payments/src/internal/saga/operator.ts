@@ -101,7 +101,7 @@ export const wish = (
 /** @internal Takes the run, adds what the command makes of it, and gives it back at once. */
 export const command = (
   target: Target,
-  decide: (shape: Shape, state: SagaState, run: Run) => Verdict
+  decide: (shape: Shape, state: SagaState, run: Run, events: ReadonlyArray<Event>) => Verdict
 ): Answer<Change> =>
   Effect.gen(function*() {
     const log = yield* SagaLog
@@ -122,7 +122,7 @@ export const command = (
     }
     const events = history.entries.flatMap(({ events }) => events)
     const state = fold(shape, initial(shape), events)
-    const verdict = decide(shape, state, run)
+    const verdict = decide(shape, state, run, events)
     if (verdict._tag === "Already") {
       yield* giveBack
       return { run, isChanged: false }
@@ -215,10 +215,14 @@ export type Knows = (Event & { readonly _tag: "Forced" })["as"]
 
 /** @internal */
 export const force =
-  (step: string, as: Knows, by: string, evidence: string) => (shape: Shape, state: SagaState, run: Run): Verdict => {
+  (step: string, as: Knows, by: string, evidence: string) =>
+  (shape: Shape, state: SagaState, run: Run, history: ReadonlyArray<Event>): Verdict => {
     const underWay = isHeldOpen(run)
     if (underWay !== undefined) return underWay
     const event: Event = { _tag: "Forced", step, by, evidence, as }
+    // What someone has told can be told again, as long as nobody has gone on with it.
+    const last = history.findLast((event) => "step" in event && event.step === step && event._tag !== "Parked")
+    const isTold = last?._tag === "Forced" && run.state === "Parked"
     if (as._tag === "Undone") return ofUndo(shape, state, step, event)
     const place = placeOf(shape, step)
     const progress = state.steps[place]?.progress
@@ -226,6 +230,8 @@ export const force =
     if (as._tag === "Happened" && progress._tag === "Done") {
       return progress.result === as.result
         ? already
+        : isTold
+        ? events(event)
         : refused("it is done, with another result")
     }
     if (as._tag === "NeverHappened" && (progress._tag === "Waiting" || progress._tag === "NotDone")) return already

@@ -122,11 +122,17 @@ export class Runner {
   private apply(events: ReadonlyArray<Event>, at: number): void {
     this.state = fold(this.compiled.shape, this.state, events)
     for (const event of events) {
-      if (event._tag === "Intended") this.intendedAt.set(this.placeOf(event.step), at)
+      if (event._tag === "Intended") this.intend(this.placeOf(event.step), at)
       if (event._tag === "Doubted") this.doubtedAt.set(this.placeOf(event.step), at)
       if (event._tag === "UndoFailed") this.undosSent.set(this.placeOf(event.step), event.sent)
     }
     if (this.state.cause !== undefined) this.failedAt ??= at
+  }
+
+  /** A wait that was paused meanwhile is over when it would have been. */
+  private intend(place: number, at: number): void {
+    const isAgain = this.compiled.shape[place]?.kind === "wait" && this.intendedAt.has(place)
+    if (!isAgain) this.intendedAt.set(place, at)
   }
 
   private placeOf(step: string): number {
@@ -438,9 +444,11 @@ export class Runner {
         return this.settle(decide(shape, this.state, { _tag: "Pause", note, unsent: this.unsentOf(decision) }))
       }
       const unsent = this.unsentOf(decision)
-      return this.cancelRequested && unsent.length > 0
-        ? this.settle(decide(shape, this.state, { _tag: "Cancel", unsent }))
-        : Effect.succeed(command)
+      const cancelled = this.cancelRequested && unsent.length > 0
+        ? decide(shape, this.state, { _tag: "Cancel", unsent })
+        : decision
+      // Where it comes too late, all goes on: steps beside those that have not left too.
+      return cancelled === decision || cancelled.events.length === 0 ? Effect.succeed(command) : this.settle(cancelled)
     })
   }
 
