@@ -1,10 +1,11 @@
 import { SqliteClient } from "@effect-payments/sqlite"
 import { NodeCrypto } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Layer, Logger, Schema, Scope } from "effect"
+import { Deferred, Effect, Fiber, Layer, Logger, Schema } from "effect"
 import { PaymentGateway, Saga, SagaLog, SagaOperator } from "effect-payments"
 import { TestClock } from "effect/testing"
 import { Refusal, sagas, Shop, ShopError, shopLayer } from "./saga/checkout.ts"
+import { processWith } from "./saga/process.ts"
 import { over, settled } from "./saga/time.ts"
 
 const o1 = { id: "o1" }
@@ -32,17 +33,7 @@ const operated = Saga.make("operated", { payload: Schema.String }).pipe(
   })
 )
 
-const processOf = Effect.gen(function*() {
-  const scope = yield* Scope.fork(yield* Effect.scope)
-  const log = Layer.succeed(SagaLog.SagaLog, yield* SagaLog.SagaLog)
-  const layer = Saga.layerRecover([operated]).pipe(Layer.provideMerge(Layer.fresh(sagas())), Layer.provide(log))
-  const context = yield* Layer.buildWithScope(layer, scope)
-  return {
-    run: <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, Exclude<R, Saga.Sagas>> =>
-      Effect.provide(self, context),
-    close: Scope.close(scope, Exit.void)
-  }
-})
+const processOf = processWith(Saga.layerRecover([operated]))
 
 /** Nobody could undo the second step. */
 const failed = Effect.gen(function*() {

@@ -6,9 +6,10 @@
 import { SqliteClient } from "@effect-payments/sqlite"
 import { NodeCrypto } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Layer, Logger, Schema, Scope } from "effect"
+import { Deferred, Effect, Layer, Logger, Schema, type Scope } from "effect"
 import { Saga, SagaLog, SagaOperator } from "effect-payments"
-import { sagas, Shop, shopLayer } from "./checkout.ts"
+import { Shop, shopLayer } from "./checkout.ts"
+import { processWith } from "./process.ts"
 import { over, settled } from "./time.ts"
 
 class Declined extends Schema.TaggedError<Declined>()("Declined", { code: Schema.String }) {
@@ -53,17 +54,7 @@ const execute = Saga.execute(trip, { traveller: "ann" }, t1)
 const fails = (name: string) =>
   Effect.map(Shop, ({ plan }) => void plan.set(name, Effect.fail(new Declined({ code: "no" }) as never)))
 
-const processOf = Effect.gen(function*() {
-  const scope = yield* Scope.fork(yield* Effect.scope)
-  const log = Layer.succeed(SagaLog.SagaLog, yield* SagaLog.SagaLog)
-  const layer = Saga.layerRecover([trip]).pipe(Layer.provideMerge(Layer.fresh(sagas())), Layer.provide(log))
-  const context = yield* Layer.buildWithScope(layer, scope)
-  return {
-    run: <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, Exclude<R, Saga.Sagas>> =>
-      Effect.provide(self, context),
-    close: Scope.close(scope, Exit.void)
-  }
-})
+const processOf = processWith(Saga.layerRecover([trip]))
 
 const world = Layer.mergeAll(
   SagaLog.layerStoreSql().pipe(Layer.provide(SqliteClient.layer({ filename: ":memory:" }))),

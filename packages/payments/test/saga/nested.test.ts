@@ -1,8 +1,9 @@
 /** A saga as a step of another one: done, undone and recovered as one. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Layer, Logger, Schema, Scope } from "effect"
+import { Effect, Layer, Logger, Schema } from "effect"
 import { Saga, SagaLog } from "effect-payments"
-import { Refusal, sagas, Shop, ShopError, shopLayer } from "./checkout.ts"
+import { Refusal, Shop, ShopError, shopLayer } from "./checkout.ts"
+import { processWith } from "./process.ts"
 import { over, settled } from "./time.ts"
 
 const o1 = { id: "o1" }
@@ -27,17 +28,7 @@ const order = Saga.make("order", { payload: Schema.String }).pipe(
   })
 )
 
-const processOf = Effect.gen(function*() {
-  const scope = yield* Scope.fork(yield* Effect.scope)
-  const log = Layer.succeed(SagaLog.SagaLog, yield* SagaLog.SagaLog)
-  const layer = Saga.layerRecover([order, parcel]).pipe(Layer.provideMerge(Layer.fresh(sagas())), Layer.provide(log))
-  const context = yield* Layer.buildWithScope(layer, scope)
-  return {
-    run: <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, Exclude<R, Saga.Sagas>> =>
-      Effect.provide(self, context),
-    close: Scope.close(scope, Exit.void)
-  }
-})
+const processOf = processWith(Saga.layerRecover([order, parcel]))
 
 const world = Layer.mergeAll(SagaLog.layerStoreMemory(), shopLayer, Logger.layer([]))
 const execute = Saga.execute(order, "A-1", o1)

@@ -1,11 +1,12 @@
 /** Steps that run at the same time: what is undone, in which order, and what a crash, a cancel and a pause find. */
 import { NodeCrypto } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Layer, Logger, Schema, Scope } from "effect"
+import { Deferred, Effect, Fiber, Layer, Logger, Schema } from "effect"
 import { PaymentGateway, Saga, SagaLog, SagaOperator } from "effect-payments"
 import { TestClock } from "effect/testing"
 import { runId } from "../../src/internal/saga/record.ts"
-import { Refusal, sagas, Shop, ShopError, shopLayer } from "./checkout.ts"
+import { Refusal, Shop, ShopError, shopLayer } from "./checkout.ts"
+import { processWith } from "./process.ts"
 import { over, settled } from "./time.ts"
 
 const o1 = { id: "o1" }
@@ -50,17 +51,7 @@ const grouped = Saga.make("grouped", { payload: Schema.String }).pipe(
   })
 )
 
-const processOf = Effect.gen(function*() {
-  const scope = yield* Scope.fork(yield* Effect.scope)
-  const log = Layer.succeed(SagaLog.SagaLog, yield* SagaLog.SagaLog)
-  const layer = Saga.layerRecover([grouped]).pipe(Layer.provideMerge(Layer.fresh(sagas())), Layer.provide(log))
-  const context = yield* Layer.buildWithScope(layer, scope)
-  return {
-    run: <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, Exclude<R, Saga.Sagas>> =>
-      Effect.provide(self, context),
-    close: Scope.close(scope, Exit.void)
-  }
-})
+const processOf = processWith(Saga.layerRecover([grouped]))
 
 const world = Layer.mergeAll(SagaLog.layerStoreMemory(), shopLayer, NodeCrypto.layer, Logger.layer([]))
 const execute = Saga.execute(grouped, "x", o1)

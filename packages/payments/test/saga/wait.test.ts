@@ -1,10 +1,11 @@
 /** Steps that wait: for a message, for time, over crashes, and what others can do to a run meanwhile. */
 import { NodeCrypto } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Layer, Logger, Schema, Scope } from "effect"
+import { Effect, Fiber, Layer, Logger, Schema } from "effect"
 import { Saga, SagaLog, SagaOperator } from "effect-payments"
 import { TestClock } from "effect/testing"
-import { Refusal, sagas, Shop, ShopError, shopLayer } from "./checkout.ts"
+import { Refusal, Shop, ShopError, shopLayer } from "./checkout.ts"
+import { processWith } from "./process.ts"
 import { settled } from "./time.ts"
 
 const o1 = { id: "o1" }
@@ -39,18 +40,7 @@ const strict = begin.pipe(
 const calls = Effect.map(Shop, ({ calls }) => [...calls])
 const passed = { ...o1, event: "evt_1", value: { passed: true } }
 
-/** A process over the log and the shop that are there, which recovers what it knows. */
-const processOf = Effect.gen(function*() {
-  const scope = yield* Scope.fork(yield* Effect.scope)
-  const log = Layer.succeed(SagaLog.SagaLog, yield* SagaLog.SagaLog)
-  const layer = Saga.layerRecover([patient]).pipe(Layer.provideMerge(Layer.fresh(sagas())), Layer.provide(log))
-  const context = yield* Layer.buildWithScope(layer, scope)
-  return {
-    run: <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, Exclude<R, Saga.Sagas>> =>
-      Effect.provide(self, context),
-    close: Scope.close(scope, Exit.void)
-  }
-})
+const processOf = processWith(Saga.layerRecover([patient]))
 
 const world = Layer.mergeAll(SagaLog.layerStoreMemory(), shopLayer, NodeCrypto.layer, Logger.layer([]))
 const pass = (duration: Parameters<typeof TestClock.adjust>[0]) =>
