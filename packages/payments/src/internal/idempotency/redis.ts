@@ -10,10 +10,9 @@
 import * as Effect from "effect/Effect"
 import type { IdempotencyStore } from "../../IdempotencyStore.ts"
 import { Redis } from "../effect/redis.ts"
-import * as eviction from "../redis/eviction.ts"
-import type { Refused } from "../redis/refused.ts"
 import * as redisScript from "../redis/script.ts"
 import { chunksOf, type Failure, type Parameters, type Script, toTexts, type Write } from "../redis/script.ts"
+import { type Options, start } from "../redis/start.ts"
 import { integer } from "../sql/integer.ts"
 import * as machine from "./machine.ts"
 import {
@@ -38,15 +37,6 @@ import { limitExceeded, StoreUnavailable } from "./unavailable.ts"
 
 type Store = IdempotencyStore["Service"]
 
-/** @internal */
-export interface Options {
-  readonly prefix: string
-  readonly eviction: eviction.Eviction
-  readonly replicas: redisScript.Replicas | undefined
-  /** The clock of the store as a Lua expression in milliseconds, for tests. */
-  readonly now?: string | undefined
-}
-
 // Records that one script renews, reads or drops at the most: a script keeps everybody else waiting.
 const renewChunk = 1_000
 const readChunk = 200
@@ -68,16 +58,6 @@ export const make = Effect.fnUntraced(function*(
   const server = makeServer(redis, write, options.prefix, scripts.make(options.now ?? redisScript.serverTime))
   // A replay is not to wait for the replicas of a claim that happens to come along.
   return { ...owning(server, options.replicas === undefined ? batchMax : 1), ...operating(server) }
-})
-
-const start = Effect.fnUntraced(function*(
-  redis: Redis.Redis["Service"],
-  options: Options
-): Effect.fn.Return<Write, Refused> {
-  yield* redisScript.checkPrefix(options.prefix)
-  const write = yield* redisScript.writer(redis, options.replicas)
-  yield* eviction.check(redis, options.eviction)
-  return write
 })
 
 type Answer = Effect.Effect<unknown, Failure>

@@ -7,10 +7,9 @@
 import * as Effect from "effect/Effect"
 import type { SagaLog } from "../../SagaLog.ts"
 import { Redis } from "../effect/redis.ts"
-import * as eviction from "../redis/eviction.ts"
-import type { Refused } from "../redis/refused.ts"
 import * as redisScript from "../redis/script.ts"
 import { chunksOf, type Failure, type Parameters, type Script, toTexts, type Write } from "../redis/script.ts"
+import { type Options, start } from "../redis/start.ts"
 import { integer } from "../sql/integer.ts"
 import {
   type AppendReply,
@@ -39,15 +38,6 @@ import { limitExceeded, LogUnavailable } from "./unavailable.ts"
 
 type Log = SagaLog["Service"]
 
-/** @internal */
-export interface Options {
-  readonly prefix: string
-  readonly eviction: eviction.Eviction
-  readonly replicas: redisScript.Replicas | undefined
-  /** The clock of the store as a Lua expression in milliseconds, for tests. */
-  readonly now?: string | undefined
-}
-
 // Runs that one script renews, reads, takes over or drops at the most.
 const renewChunk = 1_000
 const inboxChunk = 500
@@ -67,16 +57,6 @@ export const make = Effect.fnUntraced(function*(
   )
   const server = makeServer(redis, write, options.prefix, scripts.make(options.now ?? redisScript.serverTime))
   return { ...owning(server), ...asking(server), ...finding(server) }
-})
-
-const start = Effect.fnUntraced(function*(
-  redis: Redis.Redis["Service"],
-  options: Options
-): Effect.fn.Return<Write, Refused> {
-  yield* redisScript.checkPrefix(options.prefix)
-  const write = yield* redisScript.writer(redis, options.replicas)
-  yield* eviction.check(redis, options.eviction)
-  return write
 })
 
 interface Server {
