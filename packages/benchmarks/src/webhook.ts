@@ -1,10 +1,11 @@
 // What a verification costs over the HMAC that it cannot do without: the floor is node:crypto's createHmac over prefix and
-// body with a key made once, and a comparison in constant time. Beside it the libraries of the two schemes, where they
-// are installed: `npm install --no-save stripe standardwebhooks`.
+// body with a key made once, and a comparison in constant time. Beside it the libraries of the two schemes.
 import { NodeCrypto } from "@effect/platform-node"
 import { Effect, ManagedRuntime, Redacted } from "effect"
 import { Signature } from "effect-payments"
 import { createHmac, createSecretKey, type KeyObject, timingSafeEqual } from "node:crypto"
+import { Webhook } from "standardwebhooks"
+import { Stripe } from "stripe"
 import { type Contender, measure } from "./measure.ts"
 import { atMost, makeReport, type Report, type Row } from "./report.ts"
 
@@ -38,48 +39,15 @@ const floor = (key: KeyObject | Uint8Array, timestamp: string, body: Buffer, sig
 
 // --- peers
 
-interface StripeLibrary {
-  readonly default: new(key: string) => {
-    readonly webhooks: {
-      readonly signature: { readonly verifyHeader: (body: Buffer, header: string, secret: string) => boolean }
-    }
-  }
-}
-
-interface StandardLibrary {
-  readonly Webhook: new(
-    secret: string,
-    options?: object
-  ) => {
-    readonly verify: (body: Buffer, headers: Readonly<Record<string, string>>, options?: object) => unknown
-  }
-}
-
-const optional = async <A>(name: string): Promise<A | undefined> => {
-  try {
-    return await import(name) as A
-  } catch {
-    return undefined
-  }
-}
-
-const peersOf = async (size: Size, headers: AllHeaders): Promise<Readonly<Record<string, Contender>>> => {
+const peersOf = (size: Size, headers: AllHeaders): Readonly<Record<string, Contender>> => {
   const body = bodies[size]
-  const [stripe, standard] = await Promise.all([
-    optional<StripeLibrary>("stripe"),
-    optional<StandardLibrary>("standardwebhooks")
-  ])
-  const contenders: Record<string, Contender> = {}
-  if (stripe !== undefined) {
-    const { signature } = new stripe.default("sk_test_x").webhooks
-    const header = headers.stripe["stripe-signature"] ?? ""
-    contenders[`stripe, ${size}`] = () => signature.verifyHeader(body, header, stripeSecret)
+  const { webhooks } = new Stripe("sk_test_x")
+  const header = headers.stripe["stripe-signature"] ?? ""
+  const webhook = new Webhook(standardSecret)
+  return {
+    [`stripe, ${size}`]: () => webhooks.signature?.verifyHeader(body, header, stripeSecret),
+    [`standardwebhooks, ${size}`]: () => webhook.verify(body, headers.standard)
   }
-  if (standard !== undefined) {
-    const webhook = new standard.Webhook(standardSecret)
-    contenders[`standardwebhooks, ${size}`] = () => webhook.verify(body, headers.standard)
-  }
-  return contenders
 }
 
 // --- ours
@@ -126,7 +94,7 @@ const measureSize = async (size: Size, ours: Effect.Success<typeof makeOurs>, he
     [`second of two secrets, ${size}`]: inFiber(ours.rotated.verify({ headers: headers.stripe, body })),
     [`Standard Webhooks, ${size}`]: inFiber(ours.standard.verify({ headers: headers.standard, body })),
     [`forged, refused, ${size}`]: inFiber(Effect.ignore(ours.stripe.verify(forged))),
-    ...await peersOf(size, headers)
+    ...peersOf(size, headers)
   }
   const { nanoseconds, ratio } = await measure(all, { rounds: 11 })
   const rows = Object.keys(all).map((name): Row => {
@@ -135,14 +103,6 @@ const measureSize = async (size: Size, ours: Effect.Success<typeof makeOurs>, he
     return { name, nanoseconds: time, perSecond: 1e9 / time, ratio: ratio(name, `floor, ${size}`), ...note }
   })
   return { rows, toFloor: ratio(`Stripe scheme, ${size}`, `floor, ${size}`) }
-}
-
-const missing = async (): Promise<ReadonlyArray<Row>> => {
-  const names = ["stripe", "standardwebhooks"]
-  const found = await Promise.all(names.map((name) => optional(name)))
-  return names.flatMap((name, index) =>
-    found[index] === undefined ? [{ name, note: "not installed, not measured" }] : []
-  )
 }
 
 export const run = async (): Promise<Report> => {
@@ -154,7 +114,7 @@ export const run = async (): Promise<Report> => {
       measured.push(await measureSize(size, ours, await runtime.runPromise(ours.sign(bodies[size]))))
     }
     const [small, , large] = measured
-    return makeReport("webhook", [...measured.flatMap(({ rows }) => rows), ...await missing()], [
+    return makeReport("webhook", measured.flatMap(({ rows }) => rows), [
       atMost("a verification of 1 KB, through the floor", small?.toFloor ?? Number.NaN, 3),
       atMost("a verification of 256 KB, through the floor", large?.toFloor ?? Number.NaN, 1.25)
     ])
