@@ -4,7 +4,8 @@
  *
  * States that differ in nothing that can matter later are one: times count from now, a fence matters only where it is that
  * of the record, what has lapsed has lapsed, and attempts have no names. So there is an end without a bound on time, retries or
- * renewals.
+ * renewals. That an old fence writes nothing, and that nothing changes what was completed, is not taken for granted: it is
+ * tried on every record that is reached.
  */
 import * as machine from "../../src/internal/idempotency/machine.ts"
 import { type ClaimRequest, Key, type Record, recordId, Scope } from "../../src/internal/idempotency/record.ts"
@@ -245,44 +246,91 @@ const wrongWith = (before: State, { next }: Step): string | undefined => {
 }
 
 /**
+ * Whether an attempt can do no more than one that is gone. What it asks for under an old fence changes nothing (`idleWrites`
+ * tries that), so all that it can still do is to execute while it counts on its lease.
+ */
+const isGone = ({ now, record }: State, { fence, phase, trust, waitsFor }: Attempt): boolean => {
+  if (phase === "crashed" || phase === "over") return true
+  if (phase === "idle") return waitsFor !== undefined && record?.state === "Succeeded"
+  const mayExecute = phase !== "ran" && waitsFor === undefined && trust > now
+  return (fence !== record?.fence || record.state === "Succeeded") && !mayExecute
+}
+
+const gone: Attempt = { phase: "over", waitsFor: undefined, fence: 0, trust: 0 }
+
+/** Without what can matter no more. */
+const simplify = (state: State): State => {
+  const { attempts, record, wire } = state
+  return {
+    ...state,
+    attempts: attempts.map((attempt) => (isGone(state, attempt) ? gone : attempt)),
+    wire: record?.state === "Succeeded"
+      ? []
+      : wire.filter(({ fence, operation }) => operation === "claim" || fence === record?.fence)
+  }
+}
+
+/** What is wrong with a record that a request under an old fence changes, or any request once it is completed. */
+const idleWrites = (rules: Machine, state: State): string | undefined => {
+  const { attempts, executions, record } = state
+  if (record === undefined) return undefined
+  const isFinal = record.state === "Succeeded"
+  const fences = isFinal ? [record.fence, record.fence - 1, 0] : [record.fence - 1, 0]
+  for (let attempt = 0; attempt < attempts.length; attempt++) {
+    for (const fence of fences) {
+      for (const operation of ["claim", "fail", "release", "renew", "save"] as const) {
+        if (operation === "claim" && !isFinal) continue
+        const after = apply(rules, state, { attempt, operation, fence, result: executions[0], sentAt: state.now })
+        if (JSON.stringify(after.record) === JSON.stringify(record)) continue
+        return isFinal ? "changed what was completed" : "an old fence that writes"
+      }
+    }
+  }
+  return undefined
+}
+
+/**
  * A text that is the same for states that differ in nothing that can matter. What concerns an attempt is put together: how
- * it stands, what it has sent, whether the record is its own, whether it has executed. Nothing else names an attempt (a result
- * is always that of the one execution), so that states which differ in the names of attempts alone are one when sorted.
+ * it stands, what it has sent, whether the record is its own. Nothing else names an attempt (a result is always that of the one
+ * execution), so that states which differ in the names of attempts alone are one when sorted.
  */
 const keyOf = ({ attempts, executions, now, record, wire }: State, isSymmetric: boolean): string => {
   const from = (time: number) => (time > now ? time - now : 0)
   const fenceOf = (fence: number) => (fence === record?.fence ? 1 : 0)
   const stands = (each: Attempt): string => {
-    if (each.phase === "crashed" || each.phase === "over") return "over"
+    if (each.phase === "over" || each.phase === "crashed") return each.phase
     const { waitsFor } = each
     return waitsFor !== undefined && waitsFor.operation !== "claim"
       ? `${waitsFor.operation}${waitsFor.result === undefined ? "" : 1}${fenceOf(each.fence)}`
       : `${each.phase}${waitsFor?.operation ?? ""}${fenceOf(each.fence)}${from(each.trust)}`
   }
   const parts = attempts.map((each, index) => {
-    const sent = wire.filter(({ attempt }) => attempt === index).map((message) =>
-      `${message.operation}${fenceOf(message.fence)}${message.result === undefined ? "" : 1}@${
-        from(message.sentAt + lease)
+    const onTheirWay = wire.filter(({ attempt }) => attempt === index)
+    // When it was sent matters to one who counts a lease from then.
+    const sent = onTheirWay.map(({ fence, operation, result, sentAt }) =>
+      `${operation}${fenceOf(fence)}${result === undefined ? "" : 1}${
+        each.phase !== "over" && (operation === "claim" || operation === "renew") ? `@${from(sentAt + lease)}` : ""
       }`
     ).sort().join()
-    const isOwner = record?.owner === `o${index}` ? "!" : ""
-    return `${stands(each)}${isOwner}${executions[0] === `r${index}` ? "*" : ""}:${sent}`
+    // Whose the record is matters to one who can still ask for something.
+    const isOwner = record?.owner === `o${index}` && (each.phase !== "over" || onTheirWay.length > 0) ? "!" : ""
+    return `${stands(each)}${isOwner}:${sent}`
   })
   if (isSymmetric) parts.sort()
   return `${parts.join("|")}|${executions.length}|${
     record === undefined
       ? ""
-      : `${record.state}${record.owner.startsWith("resolved:") ? "operator" : ""}${record.unresolved}${
-        from(record.leaseUntil)
-      }${record.result === undefined ? "" : "="}+${Math.max(record.fence - now, -1)}`
+      : `${record.state}${record.unresolved}${from(record.leaseUntil)}${record.result === undefined ? "" : "="}+${
+        Math.max(record.fence - now, -1)
+      }`
   }`
 }
 
 export interface Explored {
   readonly states: number
-  /** How many of them there are when attempts have no names. */
-  readonly orbits: number
   readonly steps: number
+  /** The states, simplified and without the names of attempts. */
+  readonly orbits: ReadonlySet<string>
   /** The states of the record that were reached. */
   readonly reached: ReadonlySet<string>
   /** The first thing that went wrong, and how it came to it. */
@@ -309,12 +357,15 @@ export const explore = (
     readonly rules?: Machine | undefined
     /** Whether attempts keep their names: the same with more states. */
     readonly named?: boolean | undefined
+    /** Whether what can matter no more is kept: a request under an old fence then takes the place of another. */
+    readonly whole?: boolean | undefined
   }
 ): Explored => {
-  const { attempts, named = false, onTheirWay, rules = machine } = options
+  const { attempts, named = false, onTheirWay, rules = machine, whole = false } = options
   const start = startOf(attempts)
   const seen = new Set([keyOf(start, !named)])
-  const orbits = new Set(named ? [keyOf(start, true)] : [])
+  const isQuotient = !named && !whole
+  const orbits = isQuotient ? seen : new Set([keyOf(start, true)])
   const reached = new Set<string>()
   let steps = 0
   let level: ReadonlyArray<Node> = [{ state: start, name: "start", parent: undefined }]
@@ -323,21 +374,22 @@ export const explore = (
     for (const node of level) {
       for (const step of stepsOf(rules, node.state, onTheirWay)) {
         steps++
-        const next: Node = { state: step.next, name: step.name, parent: node }
-        const what = wrongWith(node.state, step)
+        const state = whole ? step.next : simplify(step.next)
+        const next: Node = { state, name: step.name, parent: node }
+        const what = wrongWith(node.state, step) ??
+          (step.next.record === node.state.record ? undefined : idleWrites(rules, step.next))
         if (what !== undefined) {
-          const wrong = { what, history: historyOf(next) }
-          return { states: seen.size, orbits: named ? orbits.size : seen.size, steps, reached, wrong }
+          return { states: seen.size, orbits, steps, reached, wrong: { what, history: historyOf(next) } }
         }
-        const key = keyOf(step.next, !named)
+        const key = keyOf(state, !named)
         if (seen.has(key)) continue
         seen.add(key)
-        if (named) orbits.add(keyOf(step.next, true))
-        reached.add(step.next.record?.state ?? "none")
+        if (!isQuotient) orbits.add(keyOf(simplify(state), true))
+        reached.add(state.record?.state ?? "none")
         following.push(next)
       }
     }
     level = following
   }
-  return { states: seen.size, orbits: named ? orbits.size : seen.size, steps, reached, wrong: undefined }
+  return { states: seen.size, orbits, steps, reached, wrong: undefined }
 }
