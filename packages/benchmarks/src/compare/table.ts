@@ -1,0 +1,44 @@
+/** What one contender did with one demand. */
+export interface Verdict {
+  readonly holds: boolean
+  /** What was seen, in a few words that are the same in each run. */
+  readonly seen: string
+}
+
+/** One demand, and what each contender did with it. */
+export interface Row {
+  readonly name: string
+  readonly demand: string
+  /** What a user of a contender that fails it loses, in a sentence. */
+  readonly loss: string
+  /** In the order of the contenders. */
+  readonly verdicts: ReadonlyArray<Verdict>
+}
+
+export interface Comparison {
+  readonly name: string
+  /** The contenders, each with its version. */
+  readonly contenders: ReadonlyArray<string>
+  readonly rows: ReadonlyArray<Row>
+}
+
+const toCell = ({ holds, seen }: Verdict): string => holds ? "holds" : `**fails**: ${seen}`
+
+const toLine = (cells: ReadonlyArray<string>, widths: ReadonlyArray<number>): string =>
+  `| ${cells.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join(" | ")} |`
+
+/**
+ * As it stands in the docs: the table in Markdown, its columns padded as the formatter does, and below it what is lost by
+ * each row that somebody fails.
+ */
+export const format = ({ contenders, rows }: Comparison): string => {
+  const header = ["", "demand", ...contenders]
+  const body = rows.map(({ demand, verdicts }, i) => [`${i + 1}`, demand, ...verdicts.map(toCell)])
+  const widths = header.map((_, i) => Math.max(3, ...[header, ...body].map((cells) => cells[i]?.length ?? 0)))
+  const rule = `| ${widths.map((width) => "-".repeat(width)).join(" | ")} |`
+  const table = [toLine(header, widths), rule, ...body.map((cells) => toLine(cells, widths))]
+  const losses = rows.flatMap(({ loss, name, verdicts }, i) =>
+    verdicts.every(({ holds }) => holds) ? [] : [`- Row ${i + 1}, ${name}: ${loss}`]
+  )
+  return [...table, ...(losses.length > 0 ? ["", ...losses] : [])].join("\n")
+}
