@@ -45,6 +45,7 @@ export type Level = (typeof levels)[number]["name"]
 export const internals: Readonly<
   Record<string, { readonly modules: ReadonlyArray<string> } | { readonly from: Level }>
 > = {
+  cluster: { modules: ["cluster"] },
   // One file for each unstable module of Effect.
   effect: { from: "values" },
   gateway: { modules: ["PaymentGateway"] },
@@ -57,7 +58,7 @@ export const internals: Readonly<
   redis: { from: "ports" },
   // What every store that seals shares.
   seal: { from: "ports" },
-  saga: { modules: ["Saga", "SagaLog", "SagaOperator", "testing"] },
+  saga: { modules: ["Saga", "SagaLog", "SagaOperator", "cluster", "testing"] },
   signature: { modules: ["Signature", "Webhook"] },
   // What every store over SQL shares.
   sql: { from: "ports" },

@@ -151,13 +151,13 @@ export type RunEnd =
   | { readonly _tag: "Unknown"; readonly detail: string; readonly isVerifiable: boolean }
   | { readonly _tag: "Refuses"; readonly reason: string }
 
-// However much patience the other side asks for.
-const retryAfterMax = 60 * 60 * 1000
+/** @internal However much patience the other side asks for. */
+export const retryAfterMax = 60 * 60 * 1000
 
 /** @internal Runs the step until it has an answer, is in doubt, or has no try left. */
 export const runStep = Effect.fnUntraced(
   function*(attempt: Attempt): Effect.fn.Return<RunEnd, Suspended, unknown> {
-    const { step, tries } = attempt
+    const { tries } = attempt
     let end = yield* runOnce(attempt)
     while (end.isRetriable) {
       const pause = yield* tries.pause
@@ -165,15 +165,21 @@ export const runStep = Effect.fnUntraced(
       yield* Effect.sleep(Duration.millis(Math.max(pause, Math.min(end.retryAfterMillis, retryAfterMax))))
       end = yield* runOnce(attempt)
     }
-    // What was not executed now, or was refused by the step itself, does not take back an earlier try of which nobody
-    // knows.
-    return end.end._tag === "Failed" && !end.isAnswer && tries.isDoubtful
-      ? { _tag: "Unknown", detail: end.end.detail, isVerifiable: step.verify === "look" }
-      : end.end
+    return concluded(attempt, end)
   }
 )
 
-interface Once {
+/**
+ * @internal What was not executed now, or was refused by the step itself, does not take back an earlier try of which
+ * nobody knows.
+ */
+export const concluded = ({ step, tries }: Attempt, { end, isAnswer }: Once): RunEnd =>
+  end._tag === "Failed" && !isAnswer && tries.isDoubtful
+    ? { _tag: "Unknown", detail: end.detail, isVerifiable: step.verify === "look" }
+    : end
+
+/** @internal One try. */
+export interface Once {
   readonly end: RunEnd
   readonly isRetriable: boolean
   readonly retryAfterMillis: number
@@ -181,7 +187,8 @@ interface Once {
   readonly isAnswer: boolean
 }
 
-const runOnce = Effect.fnUntraced(function*(attempt: Attempt): Effect.fn.Return<Once, Suspended, unknown> {
+/** @internal */
+export const runOnce = Effect.fnUntraced(function*(attempt: Attempt): Effect.fn.Return<Once, Suspended, unknown> {
   const { alive, ctx, step, tries } = attempt
   yield* alive
   tries.count++
@@ -351,27 +358,35 @@ export class Skip {
 /** @internal Tries the undo until it is done, is refused, or has no try left. Exactly one outcome comes of it. */
 export const undoStep = Effect.fnUntraced(
   function*(attempt: Attempt, outcome: UndoOutcome, result: unknown): Effect.fn.Return<Undo, Suspended, unknown> {
-    const { alive, ctx, step, tries } = attempt
     for (;;) {
-      yield* alive
-      tries.count++
-      const told = toldOf(attempt, outcome, result)
-      const claim = claimOf(attempt, "undo")
-      const undone = provide(call(() => step.step.compensate(told, ctx)), attempt, claim)
-      const exit = yield* Effect.exit(within(undone, step.undoMillis, attempt))
-      tries.endedAt = yield* monotonic
-      if (Exit.isSuccess(exit) && exit.value !== late && !claim.isUncertain) {
-        return exit.value instanceof Skip
-          ? { _tag: "Skipped", by: "compensation", reason: exit.value.reason }
-          : { _tag: "Undone" }
-      }
-      const detail = Exit.isFailure(exit) ? kindOf(exit.cause) : exit.value === late ? "timeout" : callInDoubt
+      const undo = yield* undoOnce(attempt, outcome, result)
       // A final no stays one under the same key.
-      const isFinal = Exit.isFailure(exit) && read(exit.cause)._tag === "Refused"
-      const pause = isFinal ? undefined : yield* tries.pause
-      if (pause === undefined) return { _tag: "Failed", detail, sent: attempt.departures.kept, isRefused: isFinal }
+      const pause = undo._tag === "Failed" && undo.isRefused !== true ? yield* attempt.tries.pause : undefined
+      if (pause === undefined) return undo
       yield* Effect.sleep(Duration.millis(pause))
     }
+  }
+)
+
+/** @internal One try of the undo. */
+export const undoOnce = Effect.fnUntraced(
+  function*(attempt: Attempt, outcome: UndoOutcome, result: unknown): Effect.fn.Return<Undo, Suspended, unknown> {
+    const { alive, ctx, step, tries } = attempt
+    yield* alive
+    tries.count++
+    const told = toldOf(attempt, outcome, result)
+    const claim = claimOf(attempt, "undo")
+    const undone = provide(call(() => step.step.compensate(told, ctx)), attempt, claim)
+    const exit = yield* Effect.exit(within(undone, step.undoMillis, attempt))
+    tries.endedAt = yield* monotonic
+    if (Exit.isSuccess(exit) && exit.value !== late && !claim.isUncertain) {
+      return exit.value instanceof Skip
+        ? { _tag: "Skipped", by: "compensation", reason: exit.value.reason }
+        : { _tag: "Undone" }
+    }
+    const detail = Exit.isFailure(exit) ? kindOf(exit.cause) : exit.value === late ? "timeout" : callInDoubt
+    const isRefused = Exit.isFailure(exit) && read(exit.cause)._tag === "Refused"
+    return { _tag: "Failed", detail, sent: attempt.departures.kept, isRefused }
   }
 )
 

@@ -700,7 +700,8 @@ const counterOf = (saga: string, state: string): Metric.Metric<number, unknown> 
   return counter
 }
 
-const report = (run: RunId, execution: Ended): Effect.Effect<void> => {
+/** @internal Counts how a run has ended, and tells whom it may concern. */
+export const report = (run: RunId, execution: Ended): Effect.Effect<void> => {
   const counted = Metric.update(counterOf(run.saga, execution._tag), 1)
   if (execution._tag !== "Parked" && execution._tag !== "FailedCompensation") return counted
   return Effect.andThen(
