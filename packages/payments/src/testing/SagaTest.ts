@@ -170,7 +170,7 @@ const option = reader("SagaTest")
  * **Details**
  *
  * Before and after each commit of the log and each step and undo a process dies or freezes until another one has taken the
- * run over; it is shut down while a step runs; the run is cancelled. Steps are refused, their requests and replies are lost,
+ * run over, one of them at a time; it is shut down while a step runs; the run is cancelled. Steps are refused, their requests and replies are lost,
  * look-ups stay without an answer. What is stuck in the end is resumed once all services work again.
  *
  * These promises are checked, whatever happens: what leaves was intended before, by the owner of the run, under one key; an

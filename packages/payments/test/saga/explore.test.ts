@@ -8,7 +8,7 @@ import { checkout, world } from "./explored.ts"
 const bounds = [{ depth: 1, faults: 1 }, { depth: 2, faults: 0 }]
 
 describe("the checkout", () => {
-  for (const { depth, faults } of bounds) {
+  for (const { depth, faults } of [{ depth: 1, faults: 1 }, { depth: 2, faults: 1 }]) {
     it.live(
       `keeps its promises in all schedules of ${depth} crashes and ${faults} faults`,
       () =>
@@ -25,7 +25,7 @@ describe("the checkout", () => {
           }
           assert.property(report.coverage["Succeeded capture, Intended ship"], "freeze after")
         }),
-      120_000
+      300_000
     )
   }
 

@@ -20,6 +20,14 @@ export interface Point {
   readonly label: string
   readonly alternatives: ReadonlyArray<Alternative>
   readonly taken: string | undefined
+  /** What is left behind if the process dies before it; undefined when that is not known. */
+  readonly left: Behind | undefined
+}
+
+/** @internal What is left behind by processes that are gone, when, and what can still happen then. */
+export interface Behind extends Left {
+  readonly state: string
+  readonly at: number
 }
 
 /** @internal At which point something happens, and what: `3=die before`. */
@@ -44,6 +52,16 @@ export interface Budget {
   readonly fault: number
 }
 
+/** @internal What can still happen: `struck` has met its fault already. */
+export interface Left extends Budget {
+  readonly struck: ReadonlyArray<string>
+}
+
+/** @internal Whether all that can happen with `other` left can happen with this. */
+export const covers = (self: Left, other: Left): boolean =>
+  self.crash >= other.crash && self.fault >= other.fault &&
+  (other.fault === 0 || self.struck.every((name) => other.struck.includes(name)))
+
 /** @internal */
 export class Choices {
   readonly points: Array<Point> = []
@@ -53,8 +71,15 @@ export class Choices {
   /** How many of the deviations have been met. */
   met = 0
   private readonly deviations: ReadonlyMap<number, string | number>
+  private readonly behind: (by: string) => Behind | undefined
 
-  constructor(deviations: ReadonlyArray<Deviation | Draw>, budget: Budget) {
+  /** `behind`: what is left behind if this process dies now. */
+  constructor(
+    deviations: ReadonlyArray<Deviation | Draw>,
+    budget: Budget,
+    behind: (by: string) => Behind | undefined
+  ) {
+    this.behind = behind
     this.deviations = new Map(deviations.map((it) => [it.at, "name" in it ? it.name : it.draw]))
     this.left = { ...budget }
   }
@@ -68,6 +93,7 @@ export class Choices {
   choose(by: string, label: string, offered: ReadonlyArray<Alternative>): string | undefined {
     if (this.isClosed) return undefined
     const alternatives = offered.filter(({ cost }) => this.left[cost] > 0)
+    const left = this.isMet && this.left.crash > 0 ? this.behind(by) : undefined
     const planned = this.deviations.get(this.points.length)
     const taken = typeof planned === "number"
       ? alternatives[planned % Math.max(1, alternatives.length)]
@@ -76,7 +102,7 @@ export class Choices {
       this.left[taken.cost]--
       this.met++
     }
-    this.points.push({ by, label, alternatives, taken: taken?.name })
+    this.points.push({ by, label, alternatives, taken: taken?.name, left })
     return taken?.name
   }
 }

@@ -6,7 +6,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { Truth } from "./books.ts"
-import type { Budget, Deviation, Draw, Point } from "./choices.ts"
+import { type Behind, covers, type Deviation, type Draw, type Left, type Point } from "./choices.ts"
 import { play, type Played, type Subject } from "./schedule.ts"
 
 /** @internal */
@@ -58,12 +58,18 @@ export const explore = (
     let reference: Truth | undefined
     let schedules = 0
     let merged = 0
-    let level: Array<ReadonlyArray<Deviation>> = [[]]
+    let level: Array<Child> = [{ deviations: [], behind: undefined }]
     while (level.length > 0) {
-      const next: Array<ReadonlyArray<Deviation>> = []
-      for (const deviations of level) {
+      const next: Array<Child> = []
+      for (const { behind, deviations } of level) {
         if (schedules >= options.schedulesMax) {
           return { schedules, merged, isComplete: false, coverage, states, broken: undefined }
+        }
+        if (behind !== undefined && seen.has(behind.state, behind)) {
+          schedules++
+          merged++
+          count(coverage, behind.label, deviations.at(-1)?.name ?? "nothing")
+          continue
         }
         const played = yield* play({ ...subject, reference, isSeen: seen.isSeen }, deviations, { isTraced: false })
         schedules++
@@ -85,16 +91,26 @@ export const explore = (
 
 const turnEvery = 64
 
+/** A schedule to be played, and what it comes to by the death that ends it, as far as its parent can tell. */
+interface Child {
+  readonly deviations: ReadonlyArray<Deviation>
+  readonly behind: (Behind & { readonly label: string }) | undefined
+}
+
 /** Every other thing that could have happened after the last one that did. */
-const childrenOf = (
-  deviations: ReadonlyArray<Deviation>,
-  { points }: Played
-): ReadonlyArray<ReadonlyArray<Deviation>> => {
+const childrenOf = (deviations: ReadonlyArray<Deviation>, { points }: Played): ReadonlyArray<Child> => {
   const first = (deviations.at(-1)?.at ?? -1) + 1
-  return points.slice(first).flatMap((point, index) =>
-    point.alternatives.filter(({ name }) => index === 0 || !isSame(points[first + index - 1], point, name))
-      .map(({ name }) => [...deviations, { at: first + index, name }])
-  )
+  return points.slice(first).flatMap((point, index) => {
+    const at = first + index
+    return point.alternatives.filter(({ name }) => index === 0 || !isSame(points[at - 1], point, name))
+      .map(({ name }) => ({ deviations: [...deviations, { at, name }], behind: behindOf(point, points[at + 1], name) }))
+  })
+}
+
+const behindOf = (point: Point, next: Point | undefined, name: string): Child["behind"] => {
+  const isSoon = next?.by === point.by && next.left?.at === point.left?.at
+  const left = name === "die before" ? point.left : name === "die after" && isSoon ? next?.left : undefined
+  return left && { ...left, crash: left.crash - 1, label: point.label }
 }
 
 /** Between two points of a process nothing becomes durable: dead after the one is dead before the other. */
@@ -109,14 +125,16 @@ const count = (coverage: Map<string, Map<string, number>>, label: string, taken:
 
 /** States that a process has left behind by its end, with what could still happen then. */
 class Seen {
-  private readonly states = new Map<string, Array<Budget>>()
+  private readonly states = new Map<string, Array<Left>>()
 
-  readonly isSeen = (state: string, left: Budget): boolean => {
-    const known = this.states.get(state) ?? []
-    if (known.some(({ crash, fault }) => crash >= left.crash && fault >= left.fault)) return true
-    this.states.set(state, [...known, left])
+  readonly isSeen = (state: string, left: Left): boolean => {
+    if (this.has(state, left)) return true
+    this.states.set(state, [...this.states.get(state) ?? [], left])
     return false
   }
+
+  readonly has = (state: string, left: Left): boolean =>
+    this.states.get(state)?.some((other) => covers(other, left)) === true
 }
 
 /** Drops what is not needed to break the same promise. */

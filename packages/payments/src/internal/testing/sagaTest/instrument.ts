@@ -69,6 +69,8 @@ const die = (stage: Stage, process: Process): Effect.Effect<never> => {
 const freeze = (stage: Stage, process: Process): Effect.Effect<void> => {
   stage.trace.note(process, "freezes")
   process.state = "Frozen"
+  const point = stage.choices.points.findLast(({ by }) => by === process.name)
+  process.frozenAt = `${point?.label}, ${point?.taken}: ${stage.monitor.fingerprint}`
   // A task of a process that is frozen is held until it wakes.
   return Effect.yieldNow
 }
@@ -164,10 +166,8 @@ const offer = (
   stage: Stage,
   process: Process,
   alternatives: ReadonlyArray<Alternative>
-): ReadonlyArray<Alternative> => [
-  ...alternatives,
-  ...stage.isFrozen(process) ? [woken] : []
-]
+): ReadonlyArray<Alternative> =>
+  stage.isFrozen(process) ? [...alternatives.filter(({ name }) => !name.startsWith("freeze")), woken] : alternatives
 
 const before = (stage: Stage, process: Process, taken: string | undefined): Effect.Effect<void> => {
   switch (taken) {
@@ -263,7 +263,10 @@ const strike = (stage: Stage, step: AnyStep, part: Part, process: Process, call:
   const isDown = stage.down.has(name) && (stage.down.get(name) ?? process) === process
   const isStruck = stage.struck.has(name)
   const faults = isStruck || isDown ? [] : faultsOf(stage, step, part)
-  const taken = stage.choices.choose(process.name, name, offer(stage, process, [...offered[part], ...faults]))
+  // Each time it stays away is as the first.
+  const isAgain = isDown && stage.choices.points.findLast(({ by }) => by === process.name)?.label === name
+  const alternatives = isAgain ? [] : offer(stage, process, [...offered[part], ...faults])
+  const taken = stage.choices.choose(process.name, name, alternatives)
   if (faults.some((fault) => fault.name === taken)) stage.struck.add(name)
   if (taken === down.name) stage.down.set(name, part === "verify" ? process : undefined)
   if (isDown || taken === down.name) {

@@ -47,6 +47,7 @@ export class Monitor {
   /** Steps, undos and verifications that have come back well. */
   private readonly well = new Set<string>()
   private readonly looked = new Set<string>()
+  private readonly texts: Array<string> = []
   private epoch = 0
   /** What services were called for, in order, with what came of it: what a crash does not take away. */
   readonly calls: Array<string> = []
@@ -82,11 +83,18 @@ export class Monitor {
     return history === undefined ? `${this.calls.join()};${known}` : [
       history.run.state,
       history.run.cancelRequested,
-      JSON.stringify(history.entries.map(({ events }) => events)),
+      this.textOf(history.entries),
       this.calls.join(),
       known,
       this.cancelledAt
     ].join(";")
+  }
+
+  private textOf(entries: ReadonlyArray<Entry>): string {
+    const texts = this.texts
+    // Entries are added and never changed.
+    for (const { events } of entries.slice(texts.length)) texts.push(JSON.stringify(events))
+    return texts.join()
   }
 
   // --- what leaves
@@ -173,7 +181,7 @@ export class Monitor {
   comes(step: string, part: Leaving["part"], isWell: boolean): void {
     if (isWell) this.well.add(`${part} ${step}`)
     if (part === "verify") this.looked.add(step)
-    else this.calls.push(`${part} ${step} ${isWell}`)
+    else if (isWell || this.calls.at(-1) !== `${part} ${step} false`) this.calls.push(`${part} ${step} ${isWell}`)
   }
 
   // --- what is written

@@ -16,7 +16,7 @@ import { TestGateway } from "../../../testing/TestGateway.ts"
 import { isUnfinished, runId } from "../../saga/record.ts"
 import type { Untyped } from "../../saga/step.ts"
 import { type Effected, Ledger, makeLedger, type StepOfKey, type Truth, truthOf } from "./books.ts"
-import { type Budget, Choices, type Deviation, type Draw, type Point } from "./choices.ts"
+import { type Behind, type Budget, Choices, type Deviation, type Draw, type Left, type Point } from "./choices.ts"
 import { crypto } from "./digest.ts"
 import { instrumentLog, type Stage } from "./instrument.ts"
 import { type Broken, itEnds, Monitor } from "./monitor.ts"
@@ -42,7 +42,7 @@ export interface Subject {
   readonly budget: Budget
   readonly reference: Truth | undefined
   /** Whether what follows from this state has been seen with as much left. */
-  readonly isSeen: (state: string, left: Budget) => boolean
+  readonly isSeen: (state: string, left: Left) => boolean
 }
 
 /** @internal */
@@ -103,12 +103,15 @@ class Player {
   private readonly told: Array<string> = []
   private readonly id: RunId
   private execution: Saga.Execution<unknown, unknown> | undefined = undefined
+  private readonly own = new Set<string>()
+  private stage: Stage | undefined = undefined
   private isMerged = false
+  private takeovers = 0
   private names = 0
 
   constructor(subject: Subject, deviations: ReadonlyArray<Deviation | Draw>, isTraced: boolean) {
     this.subject = subject
-    this.choices = new Choices(deviations, subject.budget)
+    this.choices = new Choices(deviations, subject.budget, (by) => this.behindOf(by))
     this.trace = new Trace(isTraced, this.simulation.now)
     this.world = new Process(this.simulation, "World", 1)
     this.id = runId(subject.saga.name, id)
@@ -126,6 +129,7 @@ class Player {
       )
       const monitor = new Monitor(log, this.id, this.subject.saga.steps)
       const stage = this.stageOf(log, monitor)
+      this.stage = stage
       const setting: Setting = {
         log: instrumentLog(stage, log),
         saga: this.subject.saga as never,
@@ -243,9 +247,10 @@ class Player {
   private untilEnded(setting: Setting): Effect.Effect<void> {
     const { monitor } = setting.stage
     return Effect.gen({ self: this }, function*() {
-      for (let takeovers = 0; this.execution === undefined && monitor.broken === undefined; takeovers++) {
+      for (; this.execution === undefined && monitor.broken === undefined; this.takeovers++) {
+        const { takeovers } = this
         if (takeovers > takeoversMax) return monitor.breaks(itEnds, `${takeovers} processes have not finished it`)
-        if (takeovers > 0 && this.isSeenAgain(setting.stage, takeovers)) return
+        if (takeovers > 0 && this.isSeenAgain(setting.stage)) return
         const living = yield* this.start(setting)
         yield* this.take(setting, living, takeovers)
         if (!(yield* this.watch(living, dayMillis))) return monitor.breaks(itEnds, "it hangs")
@@ -255,20 +260,44 @@ class Player {
     })
   }
 
-  /** What one process knew is gone: what is to come depends on the log and the services alone. */
-  private isSeenAgain({ down, monitor, struck }: Stage, takeovers: number): boolean {
-    if (this.living.some(({ process }) => process.state === "Frozen")) return false
+  /** What one process knew is gone: what is to come depends on the log, the services and those that are frozen. */
+  private isSeenAgain(stage: Stage): boolean {
     // Every deviation has to be met first: what is not met yet is still to come.
-    if (this.choices.isClosed || !this.choices.isMet) return false
-    const state = [
+    if (this.choices.isClosed || !this.choices.isMet || this.isAnyAtWork(undefined)) return false
+    const state = this.stateBehind(stage, this.takeovers)
+    // What comes to the same again by itself may never end.
+    if (this.own.has(state)) return false
+    this.own.add(state)
+    this.isMerged = this.subject.isSeen(state, this.leftOf(stage))
+    return this.isMerged
+  }
+
+  /** What is left behind if the last process dies now. */
+  private behindOf(by: string): Behind | undefined {
+    const { stage } = this
+    if (stage === undefined || this.living.at(-1)?.process.name !== by || this.isAnyAtWork(by)) return undefined
+    return { ...this.leftOf(stage), state: this.stateBehind(stage, this.takeovers + 1), at: this.simulation.now }
+  }
+
+  private stateBehind({ down, monitor }: Stage, takeovers: number): string {
+    return [
       monitor.fingerprint,
       [...down.keys()].join(),
-      [...struck].sort().join(),
+      this.living.flatMap(({ process }) => process.state === "Frozen" ? [process.frozenAt] : []).join("&"),
       takeovers % 2,
       Math.floor(this.simulation.age / sameMillis)
     ].join("|")
-    this.isMerged = this.subject.isSeen(state, { ...this.choices.left })
-    return this.isMerged
+  }
+
+  private leftOf({ struck }: Stage): Left {
+    return { ...this.choices.left, struck: [...struck] }
+  }
+
+  /** Whether a process beside this one, woken or shut down, goes on. */
+  private isAnyAtWork(beside: string | undefined): boolean {
+    return this.living.some(({ ending, process }) =>
+      process.isRunning && process.name !== beside && ending?.exit === undefined
+    )
   }
 
   /** The first process is called; later ones find the run, or are called again. */

@@ -38,6 +38,8 @@ export class Process {
   state: "Running" | "Frozen" | "Dead" = "Running"
   /** Tasks that wait until it wakes, in order. */
   readonly held: Array<Task> = []
+  /** Where it was frozen, and what it can have known there. */
+  frozenAt = ""
   /** Calls into services that have not come back. */
   calls = 0
   /** What happens in the schedule that it is part of; undefined outside of one. */
