@@ -21,16 +21,20 @@ describe("format", () => {
       contenders: ["a peer 1.0", "ours"],
       rows: [
         { name: "one", demand: "the first", loss: "nobody loses it.", verdicts: [holds, holds] },
-        { name: "two", demand: "second", loss: "the payer pays twice.", verdicts: [fails, holds] }
+        { name: "two", demand: "second", loss: "the payer pays twice.", verdicts: [fails, holds] },
+        { name: "three", demand: "third", loss: `${"words ".repeat(30)}end.`, verdicts: [holds, fails] }
       ]
     })
     assert.deepStrictEqual(table.split("\n"), [
-      "|     | demand    | a peer 1.0           | ours  |",
-      "| --- | --------- | -------------------- | ----- |",
-      "| 1   | the first | holds                | holds |",
-      "| 2   | second    | **fails**: 2 charges | holds |",
+      "| row | demand    | a peer 1.0           | ours                 |",
+      "| --- | --------- | -------------------- | -------------------- |",
+      "| 1   | the first | holds                | holds                |",
+      "| 2   | second    | **fails**: 2 charges | holds                |",
+      "| 3   | third     | holds                | **fails**: 2 charges |",
       "",
-      "- Row 2, two: the payer pays twice."
+      "- Row 2, two: the payer pays twice.",
+      `- Row 3, three:${" words".repeat(18)}`,
+      `  ${"words ".repeat(12)}end.`
     ])
   })
 

@@ -27,18 +27,36 @@ const toCell = ({ holds, seen }: Verdict): string => holds ? "holds" : `**fails*
 const toLine = (cells: ReadonlyArray<string>, widths: ReadonlyArray<number>): string =>
   `| ${cells.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join(" | ")} |`
 
+// As wide as the text of the docs.
+const widthMax = 125
+
+/** A list item over as many lines as it takes. */
+const wrap = (text: string): string => {
+  const lines: Array<string> = []
+  let line = ""
+  for (const word of text.split(" ")) {
+    if (line !== "" && line.length + 1 + word.length > widthMax) {
+      lines.push(line)
+      line = `  ${word}`
+    } else {
+      line = line === "" ? word : `${line} ${word}`
+    }
+  }
+  return [...lines, line].join("\n")
+}
+
 /**
  * As it stands in the docs: the table in Markdown, its columns padded as the formatter does, and below it what is lost by
  * each row that somebody fails.
  */
 export const format = ({ contenders, rows }: Comparison): string => {
-  const header = ["", "demand", ...contenders]
+  const header = ["row", "demand", ...contenders]
   const body = rows.map(({ demand, verdicts }, i) => [`${i + 1}`, demand, ...verdicts.map(toCell)])
-  const widths = header.map((_, i) => Math.max(3, ...[header, ...body].map((cells) => cells[i]?.length ?? 0)))
+  const widths = header.map((_, i) => Math.max(...[header, ...body].map((cells) => cells[i]?.length ?? 0)))
   const rule = `| ${widths.map((width) => "-".repeat(width)).join(" | ")} |`
   const table = [toLine(header, widths), rule, ...body.map((cells) => toLine(cells, widths))]
   const losses = rows.flatMap(({ loss, name, verdicts }, i) =>
-    verdicts.every(({ holds }) => holds) ? [] : [`- Row ${i + 1}, ${name}: ${loss}`]
+    verdicts.every(({ holds }) => holds) ? [] : [wrap(`- Row ${i + 1}, ${name}: ${loss}`)]
   )
   return [...table, ...(losses.length > 0 ? ["", ...losses] : [])].join("\n")
 }

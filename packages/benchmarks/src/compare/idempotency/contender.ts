@@ -46,7 +46,6 @@ export interface Caller {
 }
 
 export interface Contender {
-  readonly name: string
   readonly open: (options: {
     readonly url: string
     /** Where it may look up what became of a call. */

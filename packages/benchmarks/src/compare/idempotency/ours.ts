@@ -14,14 +14,13 @@ const PayloadSchema = Schema.Struct({ amount: Schema.Finite, currency: Schema.St
 type Find = (operation: string, key: string) => Promise<Charge | undefined>
 
 export const ours: Contender = {
-  name: "effect-payments",
   open: async ({ find, url }) => {
     const runtime = ManagedRuntime.make(
       Idempotency.layer({ sweepEvery: false }).pipe(
         Layer.provide(IdempotencyStore.layerStoreRedis()),
         Layer.provide(NodeRedis.layer({ url })),
         Layer.provide(NodeCrypto.layer),
-        Layer.merge(Logger.layer([]))
+        Layer.provideMerge(Logger.layer([]))
       )
     )
     await runtime.context()

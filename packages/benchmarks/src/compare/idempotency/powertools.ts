@@ -7,8 +7,7 @@ import { type Answer, type Call, type Charge, type Contender, Declined, NotSent,
 
 type Config = ConstructorParameters<typeof IdempotencyConfig>[0]
 
-const make = (name: string, config: Config): Contender => ({
-  name,
+const make = (config: Config): Contender => ({
   open: async ({ url }) => {
     const client = createClient({ url })
     // It connects again by itself.
@@ -56,8 +55,7 @@ const toAnswer = (error: unknown): Answer => {
 const isKeyMissing = (error: unknown): boolean =>
   error instanceof Error && error.cause instanceof Error && error.cause.name === "IdempotencyKeyError"
 
-export const powertools = (version: string): Contender => make(`Powertools ${version}`, {})
+export const powertools = make({})
 
 /** And it compares payloads. */
-export const powertoolsValidating = (version: string): Contender =>
-  make(`Powertools ${version}, validating payloads`, { payloadValidationJmesPath: "payload" })
+export const powertoolsValidating = make({ payloadValidationJmesPath: "payload" })

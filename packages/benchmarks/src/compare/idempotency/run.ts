@@ -1,13 +1,13 @@
-// Each scenario with each contender: the contenders beside each other, the scenarios of one in turn, each with a key of its
-// own.
+// Each scenario with each contender: the contenders beside each other, each with a Redis of its own; the scenarios of one in
+// turn or together, each with a key of its own.
 import { urlOf } from "../../servers.ts"
 import type { Comparison, Verdict } from "../table.ts"
 import type { Caller, Contender } from "./contender.ts"
-import { contenders } from "./contenders.ts"
+import { type Contending, load, titles } from "./contenders.ts"
 import * as Gateway from "./gateway.ts"
 import * as Network from "./network.ts"
 import * as Process from "./process.ts"
-import { type Scenario, scenarios, type Stage } from "./scenarios.ts"
+import { inTurn, type Scenario, type Stage, together } from "./scenarios.ts"
 import * as Server from "./server.ts"
 
 /** What is to be undone, the last first. */
@@ -23,17 +23,19 @@ const undoing = async <A>(use: (undo: Undo) => Promise<A>): Promise<A> => {
 }
 
 interface Place {
+  readonly name: Contending
   readonly contender: Contender
   readonly server: Server.Server
   readonly gateway: Gateway.Gateway
   readonly ledgerUrl: string
   readonly ledger: string
+  readonly program: string
   readonly one: Caller
   readonly other: Caller
 }
 
 const stageOf = (place: Place, key: string, undo: Undo): Stage => {
-  const { contender, gateway, ledger, ledgerUrl, one, other, server } = place
+  const { contender, gateway, ledger, ledgerUrl, name, one, other, program, server } = place
   return {
     key,
     server,
@@ -51,20 +53,21 @@ const stageOf = (place: Place, key: string, undo: Undo): Stage => {
       return network
     },
     start: (role, call, options = { isAhead: false }) => {
-      const job = { contender: contender.name, url: server.url, ledgerUrl, ledger, name: role, role, call }
-      const process = Process.start(job, options)
+      const job = { contender: name, url: server.url, ledgerUrl, ledger, role, call }
+      const process = Process.start(program, job, options)
       undo.push(process.kill)
       return process
     }
   }
 }
 
-const askAll = (contender: Contender, index: number): Promise<ReadonlyArray<Verdict>> =>
+const askAll = (program: string, name: Contending): Promise<ReadonlyArray<Verdict>> =>
   undoing(async (undo) => {
+    const contender = await load(name)
     const server = await Server.start()
     undo.push(server.stop)
     const ledgerUrl = urlOf("redis")
-    const ledger = `${process.pid}-${index}`
+    const ledger = `${process.pid}-${name}`
     const gateway = await Gateway.connect(ledgerUrl, ledger)
     undo.push(gateway.close)
     const open = async () => {
@@ -72,10 +75,21 @@ const askAll = (contender: Contender, index: number): Promise<ReadonlyArray<Verd
       undo.push(caller.close)
       return caller
     }
-    const place = { contender, server, gateway, ledgerUrl, ledger, one: await open(), other: await open() }
+    const place = {
+      name,
+      contender,
+      server,
+      gateway,
+      ledgerUrl,
+      ledger,
+      program,
+      one: await open(),
+      other: await open()
+    }
     const verdicts: Array<Verdict> = []
-    for (const [i, scenario] of scenarios.entries()) verdicts.push(await askOne(place, scenario, `key-${i + 1}`))
-    return verdicts
+    for (const [i, scenario] of inTurn.entries()) verdicts.push(await askOne(place, scenario, `key-${i}`))
+    const others = together.map((scenario, i) => askOne(place, scenario, `key-together-${i}`))
+    return [...verdicts, ...await Promise.all(others)]
   })
 
 const askOne = (place: Place, { name, run }: Scenario, key: string): Promise<Verdict> =>
@@ -83,20 +97,24 @@ const askOne = (place: Place, { name, run }: Scenario, key: string): Promise<Ver
     try {
       return await run(stageOf(place, key, undo))
     } catch (cause) {
-      throw new Error(`${place.contender.name}, ${name}: the comparison itself failed`, { cause })
+      throw new Error(`${titles[place.name]}, ${name}: the comparison itself failed`, { cause })
     }
   })
 
-export const run = async (): Promise<Comparison> => {
-  const verdicts = await Promise.all(contenders.map(askAll))
-  return {
-    name: "idempotency",
-    contenders: contenders.map(({ name }) => name),
-    rows: scenarios.map(({ demand, loss, name }, i) => ({
-      name,
-      demand,
-      loss,
-      verdicts: verdicts.map((all) => all[i] ?? { holds: false, seen: "not asked" })
-    }))
-  }
-}
+export const run = (): Promise<Comparison> =>
+  undoing(async (undo) => {
+    const { close, program } = await Process.build()
+    undo.push(close)
+    const names = Object.keys(titles) as Array<Contending>
+    const verdicts = await Promise.all(names.map((name) => askAll(program, name)))
+    return {
+      name: "idempotency",
+      contenders: Object.values(titles),
+      rows: [...inTurn, ...together].map(({ demand, loss, name }, i) => ({
+        name,
+        demand,
+        loss,
+        verdicts: verdicts.map((all) => all[i] ?? { holds: false, seen: "not asked" })
+      }))
+    }
+  })

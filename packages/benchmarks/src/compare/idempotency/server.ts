@@ -12,6 +12,8 @@ export interface Server {
   readonly port: number
   readonly url: string
   readonly configure: (name: string, value: string) => Promise<void>
+  /** It comes back empty. */
+  readonly forget: () => Promise<void>
   readonly stop: () => Promise<void>
 }
 
@@ -36,6 +38,7 @@ export const start = async (): Promise<Server> => {
     port,
     url,
     configure: async (name, value) => void await client.configSet(name, value),
+    forget: async () => void await client.flushAll(),
     stop: async () => {
       client.destroy()
       if (child.exitCode === null && child.signalCode === null) {

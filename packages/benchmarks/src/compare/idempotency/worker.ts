@@ -1,12 +1,12 @@
 // A process of its own that makes one call for the one that started it, and comes to harm on the way.
-import type { Answer, Call, Charge } from "./contender.ts"
-import { NotSent } from "./contender.ts"
-import { contenders } from "./contenders.ts"
+import { type Answer, type Call, type Charge, NotSent } from "./contender.ts"
+import { type Contending, load } from "./contenders.ts"
 import * as Gateway from "./gateway.ts"
 
 /** What it does in its call. It says `here` where it hangs or is frozen. */
 export type Role =
   | "charge"
+  | "hang"
   | "chargeAndHang"
   | "chargeAndFreeze"
   /** Frozen between its last look at anything and the charge. */
@@ -15,11 +15,10 @@ export type Role =
   | "freezeAndFail"
 
 export interface Job {
-  readonly contender: string
+  readonly contender: Contending
   readonly url: string
   readonly ledgerUrl: string
   readonly ledger: string
-  readonly name: string
   readonly role: Role
   readonly call: Omit<Call, "work">
 }
@@ -35,6 +34,10 @@ const freeze = () => void process.kill(process.pid, "SIGSTOP")
 
 const roles: Record<Role, (charge: () => Promise<Charge>) => Promise<Charge>> = {
   charge: (charge) => charge(),
+  hang: async () => {
+    await say({ _tag: "Here" })
+    return hang()
+  },
   chargeAndHang: async (charge) => {
     await charge()
     await say({ _tag: "Here" })
@@ -58,16 +61,17 @@ const roles: Record<Role, (charge: () => Promise<Charge>) => Promise<Charge>> = 
   }
 }
 
-const run = async ({ call, contender: wanted, ledger, ledgerUrl, name, role, url }: Job) => {
-  const contender = contenders.find(({ name }) => name === wanted)
-  if (contender === undefined) throw new Error(`no contender ${wanted}`)
+const run = async ({ call, contender, ledger, ledgerUrl, role, url }: Job) => {
+  const { open } = await load(contender)
   const gateway = await Gateway.connect(ledgerUrl, ledger)
-  const caller = await contender.open({ url, find: gateway.find })
-  const charge = () => gateway.charge(call.operation, call.key ?? "", name)
+  const caller = await open({ url, find: gateway.find })
+  const charge = () => gateway.charge(call.operation, call.key ?? "", role)
   await say({ _tag: "Told", answer: await caller.call({ ...call, work: () => roles[role](charge) }) })
   await caller.close()
   await gateway.close()
   process.disconnect()
 }
 
+// It has nobody to work for any more.
+process.once("disconnect", () => process.exit())
 process.once("message", (job: Job) => void run(job))
