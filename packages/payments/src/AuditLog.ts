@@ -19,6 +19,7 @@
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
@@ -36,6 +37,7 @@ import * as tables from "./internal/auditLog/tables.ts"
 import { Digest } from "./internal/effect/crypto.ts"
 import type { Mac } from "./internal/effect/mac.ts"
 import { type Migrator, SqlClient, type SqlError } from "./internal/sql/client.ts"
+import { writeTimeoutFault, writeTimeoutMillis } from "./internal/sql/silence.ts"
 import { isIdentifier } from "./internal/sql/statement.ts"
 import * as Redaction from "./Redaction.ts"
 
@@ -518,6 +520,11 @@ const defaultName = "audit"
  * by who can write to the database, and so can the empty one: {@link Checkpoint}s kept elsewhere tell. `name` is bound into each hash, so that
  * entries of one log do not fit into another; a log keeps its name for life.
  *
+ * `writeTimeout` (default 5 seconds, 100 milliseconds to 1 minute) is for how long the database may be silent about an
+ * entry, as it is for ever on a connection whose other end is gone. Then recording fails with detail `Unanswered`: the entry
+ * may be in the log or not, and is not sent again. On SQLite it counts from when the lock is held, on Postgres also while
+ * other writers are waited for.
+ *
  * **Gotchas**
  *
  * The table refuses UPDATE and DELETE by a trigger, which keeps out mistakes, not an administrator. Give the program a
@@ -552,6 +559,7 @@ export const layerSql = (
     readonly migrate?: boolean | undefined
     readonly name?: string | undefined
     readonly keys?: KeyRing | undefined
+    readonly writeTimeout?: Duration.Input | undefined
   }
 ): Layer.Layer<
   AuditLog | AuditChain,
@@ -560,7 +568,10 @@ export const layerSql = (
 > => Layer.effectContext(makeSql(options ?? {}))
 
 const makeSql = Effect.fnUntraced(function*(
-  { keys, migrate = true, name = defaultName, table = defaultTable }: Exclude<Parameters<typeof layerSql>[0], undefined>
+  { keys, migrate = true, name = defaultName, table = defaultTable, writeTimeout }: Exclude<
+    Parameters<typeof layerSql>[0],
+    undefined
+  >
 ): Effect.fn.Return<
   Context.Context<AuditLog | AuditChain>,
   AuditLogError | Migrator.MigrationError | SqlError.SqlError,
@@ -574,12 +585,14 @@ const makeSql = Effect.fnUntraced(function*(
   if (!/^[\x20-\x7e]{1,64}$/.test(name)) {
     return yield* Effect.fail(unavailable("name must be 1 to 64 printable ASCII characters"))
   }
+  const timeoutMillis = writeTimeoutMillis(writeTimeout)
+  if (timeoutMillis === undefined) return yield* Effect.fail(unavailable(writeTimeoutFault))
   const fault = keys === undefined ? undefined : headSeal.faultOf(keys)
   if (fault !== undefined) return yield* Effect.fail(unavailable(fault))
   if (migrate) yield* tables.migrate(table)
   const hash = chain.makeHash(yield* Digest.Digest, name)
   const sealer = keys === undefined ? undefined : yield* headSeal.make(keys, name)
-  return servicesOf(yield* database.make(dialect, table, hash, sealer), hash, sealer, database.detailOf)
+  return servicesOf(yield* database.make(dialect, table, hash, sealer, timeoutMillis), hash, sealer, database.detailOf)
 })
 
 /**

@@ -345,6 +345,13 @@ const defaultTable = "effect_payments_idempotency"
  * transaction of the same client commits with it. `claim` and `renew` commit alone: on SQLite, whose transaction holds
  * the one connection, a claim inside a transaction fails with `StoreUnavailable` instead of waiting for itself.
  *
+ * `writeTimeout` (default 5 seconds, 100 milliseconds to 1 minute) is for how long the database may be silent about a write
+ * outside of a transaction, as it is for ever on a connection whose other end is gone. Then nobody knows whether it was
+ * committed: those that share its commit fail with `StoreUnavailable` (`Unanswered`), may be sent again and recognise
+ * themselves, and the others go on over another connection. On Postgres it counts from when the write is sent, the wait for
+ * a connection of the pool included; on SQLite from when the lock is held, for which `busyTimeout` is the bound. Keep it
+ * below a third of the shortest lease, for so long one try of a save lasts.
+ *
  * **Gotchas**
  *
  * Expired records take room until `sweep` drops them. On SQLite a transaction keeps every lease of the process from being
@@ -377,6 +384,7 @@ export const layerStoreSql = (
     readonly table?: string | undefined
     readonly migrate?: boolean | undefined
     readonly batchMax?: number | undefined
+    readonly writeTimeout?: Duration.Input | undefined
   }
 ): Layer.Layer<
   IdempotencyStore,
@@ -388,7 +396,8 @@ export const layerStoreSql = (
     sql.make({
       table: options?.table ?? defaultTable,
       migrate: options?.migrate ?? true,
-      batchMax: options?.batchMax ?? 256
+      batchMax: options?.batchMax ?? 256,
+      writeTimeout: options?.writeTimeout
     })
   )
 

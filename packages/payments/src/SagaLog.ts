@@ -176,6 +176,11 @@ const defaultTable = "effect_payments_saga"
  * same tick share a commit; a lone one runs at once. The log commits beside a transaction of the caller on Postgres; on
  * SQLite, whose transaction holds the one connection, it fails with `LogUnavailable` instead of waiting for itself.
  *
+ * `writeTimeout` (default 5 seconds, 100 milliseconds to 1 minute) is for how long the database may be silent about an
+ * entry, as it is for ever on a connection whose other end is gone. Then nobody knows whether it was committed: what shares
+ * its commit fails with `LogUnavailable` (`Unanswered`) and may be sent again, and the others go on over another connection.
+ * On SQLite it counts from when the lock is held.
+ *
  * **Example**
  *
  * ```ts
@@ -193,12 +198,24 @@ const defaultTable = "effect_payments_saga"
  * @since 0.1.0
  */
 export const layerStoreSql = (
-  options?: { readonly table?: string | undefined; readonly migrate?: boolean | undefined }
+  options?: {
+    readonly table?: string | undefined
+    readonly migrate?: boolean | undefined
+    readonly writeTimeout?: Duration.Input | undefined
+  }
 ): Layer.Layer<
   SagaLog,
   LogUnavailable | Migrator.MigrationError | SqlError.SqlError,
   SqlClient.SqlClient
-> => Layer.effect(SagaLog, log.make({ table: options?.table ?? defaultTable, migrate: options?.migrate ?? true }))
+> =>
+  Layer.effect(
+    SagaLog,
+    log.make({
+      table: options?.table ?? defaultTable,
+      migrate: options?.migrate ?? true,
+      writeTimeout: options?.writeTimeout
+    })
+  )
 
 /**
  * The migrations of {@link layerStoreSql} by number and name, for a project that runs them with its own migrator and

@@ -196,6 +196,11 @@ const defaultTable = "effect_payments_velocity"
  * window is over are dropped as new ones come. On SQLite, whose transaction holds the one connection, recording inside a
  * transaction fails instead of waiting for itself.
  *
+ * `writeTimeout` (default 5 seconds, 100 milliseconds to 1 minute) is for how long the database may be silent about an
+ * observation, as it is for ever on a connection whose other end is gone. Then it fails with detail `Unanswered`, and may
+ * have been counted or not; recorded again under the same `attempt` it counts once. On SQLite it counts from when the lock
+ * is held.
+ *
  * **Example**
  *
  * ```ts
@@ -220,9 +225,20 @@ const defaultTable = "effect_payments_velocity"
  * @since 0.1.0
  */
 export const layerStoreSql = (
-  options?: { readonly table?: string | undefined; readonly migrate?: boolean | undefined }
+  options?: {
+    readonly table?: string | undefined
+    readonly migrate?: boolean | undefined
+    readonly writeTimeout?: Duration.Input | undefined
+  }
 ): Layer.Layer<Velocity, VelocityError | Migrator.MigrationError | SqlError.SqlError, SqlClient.SqlClient> =>
-  Layer.effect(Velocity, sql.make({ table: options?.table ?? defaultTable, migrate: options?.migrate ?? true }))
+  Layer.effect(
+    Velocity,
+    sql.make({
+      table: options?.table ?? defaultTable,
+      migrate: options?.migrate ?? true,
+      writeTimeout: options?.writeTimeout
+    })
+  )
 
 /**
  * The migrations of {@link layerStoreSql} by number and name, for a project that runs them with its own migrator and

@@ -2,11 +2,12 @@ import { SqliteClient } from "@effect-payments/sqlite"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Fiber, Scope } from "effect"
 import { SqlClient, SqlError } from "effect/sql"
+import { TestClock } from "effect/testing"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
-import { pooled } from "../../src/internal/sql/execute.ts"
+import { promptly, timed, Unanswered, writeTimeoutMillis } from "../../src/internal/sql/silence.ts"
 import * as Writer from "../../src/internal/sql/writer.ts"
 
 const put = (id: string, note: string | null = id): Writer.Write => ({
@@ -25,7 +26,7 @@ const counting = (sql: SqlClient.SqlClient) => {
   const client = new Proxy(sql, {
     get: (target, key) => {
       if (key === "withTransaction") counts.transactions++
-      if (key === "unsafe") counts.statements++
+      if (key === "reserve") counts.statements++
       return Reflect.get(target, key)
     }
   })
@@ -39,8 +40,8 @@ const make = (options?: Partial<Writer.Options>) =>
     const { client, counts } = counting(sql)
     const scope = yield* Scope.make()
     const writer = yield* Writer.make(client, {
-      execute: pooled(client),
       strategy: Writer.inTransaction(client),
+      timeoutMillis: 5000,
       batchMax: 100,
       queueMax: 1000,
       ...options
@@ -117,10 +118,10 @@ describe("the writer", () => {
       const inner = Writer.inTransaction(sql)
       const { stored, writer } = yield* make({
         strategy: {
-          partition: inner.partition,
-          commit: (batch) => {
+          ...inner,
+          commit: (batch, begun) => {
             sizes.push(batch.length)
-            return Effect.andThen(Effect.yieldNow, inner.commit(batch))
+            return Effect.andThen(Effect.yieldNow, inner.commit(batch, begun))
           }
         }
       })
@@ -161,10 +162,10 @@ describe("the writer", () => {
       const inner = Writer.inTransaction(yield* SqlClient.SqlClient)
       const { stored, writer } = yield* make({
         strategy: {
-          partition: inner.partition,
+          ...inner,
           // The first did, and its reply was lost.
-          commit: (batch) =>
-            Effect.map(inner.commit(batch), (outcome): Writer.Outcome =>
+          commit: (batch, begun) =>
+            Effect.map(inner.commit(batch, begun), (outcome): Writer.Outcome =>
               ++commits === 1 ? { _tag: "CommitUnknown" } : outcome)
         }
       })
@@ -210,8 +211,11 @@ describe("the writer", () => {
       let asked = 0
       const gone = new SqlError.SqlError({ reason: new SqlError.ConnectionError({ cause: "gone" }) })
       const { writer } = yield* make({
-        execute: () => Effect.andThen(Effect.sync(() => asked++), Effect.fail(gone)),
-        strategy: { partition: (entries) => [entries], commit: () => Effect.succeed({ _tag: "CommitUnknown" }) }
+        strategy: {
+          partition: (entries) => [entries],
+          commit: () => Effect.succeed({ _tag: "CommitUnknown" }),
+          alone: () => Effect.andThen(Effect.sync(() => asked++), Effect.fail(gone))
+        }
       })
       const exits = yield* together(ids(5).map((id) => writer.submit(put(id))))
       assert.deepStrictEqual(exits, ids(5).map(() => Exit.fail(gone)))
@@ -220,9 +224,8 @@ describe("the writer", () => {
 
   it.effect("answers when the strategy dies", () =>
     Effect.gen(function*() {
-      const { writer } = yield* make({
-        strategy: { partition: (entries) => [entries], commit: () => Effect.die("broken") }
-      })
+      const inner = Writer.inTransaction(yield* SqlClient.SqlClient)
+      const { writer } = yield* make({ strategy: { ...inner, commit: () => Effect.die("broken") } })
       const exits = yield* together(ids(3).map((id) => writer.submit(put(id))))
       assert.isTrue(exits.every(Exit.isFailure))
       assert.deepStrictEqual(yield* writer.submit(put("a")), [["a"]])
@@ -262,8 +265,8 @@ describe("the writer", () => {
       let begun = () => {}
       const { stored, writer } = yield* make({
         strategy: {
-          partition: inner.partition,
-          commit: (batch) => Effect.andThen(Effect.sync(() => begun()), inner.commit(batch))
+          ...inner,
+          commit: (batch, started) => Effect.andThen(Effect.sync(() => begun()), inner.commit(batch, started))
         }
       })
       const fibers = yield* Effect.forEach(ids(3), (id) => started(writer.submit(put(id))))
@@ -298,7 +301,7 @@ describe("the writer", () => {
 
   it.effect("sends the writes of a kind together, and of a key only one at a time", () =>
     Effect.gen(function*() {
-      const { partition } = Writer.inStatements(pooled(yield* SqlClient.SqlClient))
+      const { partition } = Writer.inStatements(yield* SqlClient.SqlClient, 5000)
       const entry = (text: string, shared: string, key: string) => ({
         name: `${text}${shared}${key}`,
         write: {
@@ -323,4 +326,127 @@ describe("the writer", () => {
         ["a1x", "a1z"]
       ])
     }).pipe(memory))
+})
+
+/** Says nothing, and cannot be interrupted. */
+const silence = Effect.uninterruptible(Effect.never)
+
+describe("the writer over a database that falls silent", () => {
+  const unanswered = Exit.fail(new Unanswered())
+
+  /** A writer whose first commits do what these say; the others go through. */
+  const falling = (...first: ReadonlyArray<(begun: () => void) => Effect.Effect<Writer.Outcome>>) =>
+    Effect.gen(function*() {
+      const inner = Writer.inTransaction(yield* SqlClient.SqlClient)
+      let commits = 0
+      const strategy: Writer.Strategy = {
+        ...inner,
+        commit: (batch, begun) => first[commits++]?.(begun) ?? inner.commit(batch, begun)
+      }
+      return yield* make({ strategy })
+    })
+
+  const silent = (begun: () => void) => Effect.andThen(Effect.sync(begun), silence)
+
+  it.effect("says that nobody knows, and goes on with the others", () =>
+    Effect.gen(function*() {
+      const { stored, writer } = yield* falling(silent)
+      const stuck = yield* started(together(ids(3).map((id) => writer.submit(put(id)))))
+      yield* Effect.yieldNow
+      const later = yield* started(together(["a", "b"].map((id) => writer.submit(put(id)))))
+      yield* TestClock.adjust(4999)
+      assert.isUndefined(stuck.pollUnsafe())
+      yield* TestClock.adjust(1)
+      assert.deepStrictEqual(yield* Fiber.join(stuck), ids(3).map(() => unanswered))
+      assert.deepStrictEqual(yield* Fiber.join(later), ["a", "b"].map((id) => Exit.succeed([[id]])))
+      assert.deepStrictEqual(yield* stored, ["a", "b"])
+    }).pipe(memory))
+
+  it.effect("counts from when nothing else is waited for", () =>
+    Effect.gen(function*() {
+      const { writer } = yield* falling((begun) => Effect.andThen(Effect.sleep("1 hour"), silent(begun)))
+      const stuck = yield* started(together(ids(3).map((id) => writer.submit(put(id)))))
+      yield* TestClock.adjust("1 hour")
+      yield* TestClock.adjust(4999)
+      assert.isUndefined(stuck.pollUnsafe())
+      yield* TestClock.adjust(1)
+      assert.deepStrictEqual(yield* Fiber.join(stuck), ids(3).map(() => unanswered))
+    }).pipe(memory))
+
+  it.effect("says so too when it is silent at the second try", () =>
+    Effect.gen(function*() {
+      const { stored, writer } = yield* falling(() => Effect.succeed({ _tag: "CommitUnknown" }), silent)
+      const stuck = yield* started(together(ids(3).map((id) => writer.submit(put(id)))))
+      yield* TestClock.adjust(5000)
+      assert.deepStrictEqual(yield* Fiber.join(stuck), ids(3).map(() => unanswered))
+      assert.deepStrictEqual(yield* stored, [])
+    }).pipe(memory))
+
+  it.effect("does not take the wait for the lock of SQLite for silence", () =>
+    Effect.gen(function*() {
+      const directory = yield* Effect.acquireRelease(
+        Effect.sync(() => mkdtempSync(join(tmpdir(), "writer-"))),
+        (directory) => Effect.sync(() => rmSync(directory, { recursive: true }))
+      )
+      const filename = join(directory, "w.db")
+      yield* Effect.gen(function*() {
+        const { writer } = yield* make()
+        const other = new DatabaseSync(filename)
+        other.exec("BEGIN IMMEDIATE")
+        const waiting = yield* started(together(ids(3).map((id) => writer.submit(put(id)))))
+        yield* TestClock.adjust("1 hour")
+        assert.isUndefined(waiting.pollUnsafe())
+        other.close()
+        assert.deepStrictEqual(yield* Fiber.join(waiting), ids(3).map((id) => Exit.succeed([[id]])))
+      }).pipe(Effect.provide(SqliteClient.layer({ filename, busyTimeout: "1 minute" })))
+    }))
+
+  /** A client that takes statements of a pool, and answers none. */
+  const pool = Effect.map(SqlClient.SqlClient, (sql) =>
+    new Proxy(sql, {
+      get: (target, key) => key === "unsafe" ? () => ({ values: silence }) : Reflect.get(target, key)
+    }))
+
+  it.effect("bounds one that is alone, and those alone after a batch", () =>
+    Effect.gen(function*() {
+      const { writer } = yield* make({ strategy: Writer.inStatements(yield* pool, 5000) })
+      // Without a form for many it is as if the batch had been refused.
+      const stuck = yield* started(together(ids(3).map((id) => writer.submit(put(id)))))
+      yield* TestClock.adjust(5000)
+      assert.deepStrictEqual(yield* Fiber.join(stuck), ids(3).map(() => unanswered))
+      const alone = yield* started(Effect.exit(writer.submit(put("a"))))
+      const gone = yield* started(writer.submit(put("b")))
+      yield* Fiber.interrupt(gone)
+      yield* TestClock.adjust(5000)
+      assert.deepStrictEqual(yield* Fiber.join(alone), unanswered)
+    }).pipe(memory))
+
+  it.effect("leaves a write in a transaction of the caller to him", () =>
+    Effect.gen(function*() {
+      const { sql, writer } = yield* make({ strategy: Writer.inStatements(yield* pool, 5000) })
+      const inside = Effect.provideServiceEffect(
+        writer.submit(put("a")),
+        sql.transactionService,
+        Effect.map(Effect.scoped(sql.reserve), (connection) => [connection, 0] as const)
+      )
+      const fiber = yield* Effect.forkDetach(inside, { startImmediately: true })
+      yield* TestClock.adjust("1 hour")
+      assert.isUndefined(fiber.pollUnsafe())
+    }).pipe(memory))
+
+  it.effect("keeps nobody who goes", () =>
+    Effect.gen(function*() {
+      for (const waiting of [promptly(silence), timed(5000, silent), timed(5000, () => silence)]) {
+        yield* Fiber.interrupt(yield* started(waiting))
+      }
+    }))
+
+  it("has a bound that has bounds", () => {
+    assert.deepStrictEqual(
+      [undefined, "100 millis", "1 minute", "99 millis", "61 seconds", "Infinity"].map((input) =>
+        writeTimeoutMillis(input as undefined)
+      ),
+      [5000, 100, 60_000, undefined, undefined, undefined]
+    )
+  })
 })

@@ -44,17 +44,30 @@ const onPort = <A, E, R>(make: (port: number) => Layer.Layer<A, E, R>) =>
   Layer.unwrap(Effect.map(StoreFaults.StoreFaults, ({ port }) => make(port)))
 
 const postgresUrl = new URL(inject("postgres"))
+
+/** A fresh schema, and clients on it: beside the proxy, and through it. */
+export const postgresClients = Effect.map(makeSchema("store_faults"), (schema) => {
+  const client = (url: string, options?: Partial<PgClient.PgPoolConfig>) =>
+    PgClient.layer({
+      url: Redacted.make(url),
+      maxConnections: 4,
+      startupParameters: { search_path: schema },
+      ...options
+    })
+  return {
+    direct: client(postgresUrl.href),
+    through: (options?: Partial<PgClient.PgPoolConfig>) => onPort((port) => client(through(postgresUrl, port), options))
+  }
+})
 export const postgres: Faulty = {
   name: "Postgres",
   proxy: proxyTo(StoreFaults.postgres, postgresUrl),
-  make: Effect.map(makeSchema("store_faults"), (schema) => {
-    const client = (url: string) =>
-      PgClient.layer({ url: Redacted.make(url), maxConnections: 4, startupParameters: { search_path: schema } })
-    const store = (url: string) => IdempotencyStore.layerStoreSql().pipe(Layer.provide(client(url)))
+  make: Effect.map(postgresClients, ({ direct, through }) => {
+    const store = IdempotencyStore.layerStoreSql()
     return {
-      shift: (duration) => Effect.provide(shiftTime(duration), client(postgresUrl.href)),
-      direct: store(postgresUrl.href),
-      proxied: onPort((port) => store(through(postgresUrl, port)))
+      shift: (duration) => Effect.provide(shiftTime(duration), direct),
+      direct: Layer.provide(store, direct),
+      proxied: Layer.provide(store, through())
     }
   })
 }

@@ -9,21 +9,25 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import { SqlClient, SqlError } from "../sql/client.ts"
-import { direct, pooled, type Row } from "../sql/execute.ts"
+import { direct, type Execute, pooled, type Row } from "../sql/execute.ts"
 import { integer } from "../sql/integer.ts"
+import { timed } from "../sql/silence.ts"
 import { compile, type Dialect, encodeRows, pg, rows, sqlite, type Types } from "../sql/statement.ts"
+import { inOwnTransaction } from "../sql/transaction.ts"
 import * as Writer from "../sql/writer.ts"
 import { extend, genesis, type Hash, type Head, type Link } from "./chain.ts"
 import type { Sealer } from "./headSeal.ts"
 import type { Store } from "./store.ts"
 
 /** @internal */
-export type Failure = SqlError.SqlError | Writer.WriterRefused
+export type Failure = Writer.Failure
 
 /** @internal A word on a failure that holds no data of an entry. */
 export const detailOf = (failure: Failure): string =>
   failure._tag === "WriterRefused"
     ? `Queue${failure.reason}`
+    : failure._tag === "Unanswered"
+    ? failure._tag
     : typeof failure.reason.cause === "string" && ours.has(failure.reason.cause)
     ? failure.reason.cause
     : failure.reason._tag
@@ -80,44 +84,17 @@ export const make = Effect.fnUntraced(function*(
   dialect: Dialect,
   table: string,
   hash: Hash,
-  sealer: Sealer | undefined
+  sealer: Sealer | undefined,
+  timeoutMillis: number
 ): Effect.fn.Return<Store<Failure>, never, SqlClient.SqlClient | Scope.Scope> {
   const sql = yield* SqlClient.SqlClient
   const execute = dialect.name === "sqlite" ? direct(sql) : pooled(sql)
   const statements = statementsOf(table, dialect)
 
-  const append = Effect.fnUntraced(function*(texts: ReadonlyArray<string>) {
-    const head = yield* readHead(yield* execute(statements.lock.text, []))
-    const links = yield* extend(hash, head, texts)
-    const last = { seq: head.seq + links.length, hash: links.at(-1)?.hash ?? head.hash }
-    const values = links.map(({ hash, previous, seq, text }) => ({ seq, previous, hash, entry: text }))
-    yield* execute(statements.insert.text, statements.insert.bind({ rows: encodeRows(names, values) }))
-    const moved = { ...last, seal: sealer === undefined ? null : yield* sealer.seal(last), before: head.seq }
-    const written = yield* execute(statements.move.text, statements.move.bind(moved))
-    if (written.length !== 1) return yield* failed("HeadMoved")
-  })
-  const appendAll = (texts: ReadonlyArray<string>): Effect.Effect<void, SqlError.SqlError> => {
-    const transaction = sql.withTransaction(append(texts))
-    // SQLite takes its lock at the start of a transaction, Postgres that of the row.
-    return dialect.name === "sqlite"
-      ? Effect.provideService(transaction, SqlClient.BeginTransaction, "BEGIN IMMEDIATE")
-      : transaction
-  }
-
+  const appendAll = appending(sql, dialect, statements, hash, sealer)
   const writer = yield* Writer.make(sql, {
-    execute: (_, texts) => Effect.as(appendAll(texts.map(String)), []),
-    strategy: {
-      partition: (entries) => [entries],
-      commit: (batch) =>
-        Effect.map(
-          Effect.exit(appendAll(batch.flatMap(({ parameters }) => parameters.map(String)))),
-          (exit): Writer.Outcome =>
-            // An entry that is sent twice is there twice: whoever sent it is told instead.
-            Exit.isSuccess(exit)
-              ? { _tag: "Committed", rows: batch.map(() => []) }
-              : { _tag: "NotBegun", cause: exit.cause }
-        )
-    },
+    strategy: strategyOf(sql, appendAll, timeoutMillis),
+    timeoutMillis,
     batchMax,
     queueMax
   })
@@ -137,6 +114,57 @@ export const make = Effect.fnUntraced(function*(
         return links.length === rows.length ? Effect.succeed(links) : failed("RowUnreadable")
       })
   }
+})
+
+/** Calls the function when nothing is waited for any more but the database. */
+type Append = (texts: ReadonlyArray<string>, begun: () => void) => Effect.Effect<void, SqlError.SqlError>
+
+const appending = (
+  sql: SqlClient.SqlClient,
+  dialect: Dialect,
+  statements: ReturnType<typeof statementsOf>,
+  hash: Hash,
+  sealer: Sealer | undefined
+): Append => {
+  const append = Effect.fnUntraced(function*(texts: ReadonlyArray<string>, execute: Execute) {
+    const head = yield* readHead(yield* execute(statements.lock.text, []))
+    const links = yield* extend(hash, head, texts)
+    const last = { seq: head.seq + links.length, hash: links.at(-1)?.hash ?? head.hash }
+    const values = links.map(({ hash, previous, seq, text }) => ({ seq, previous, hash, entry: text }))
+    yield* execute(statements.insert.text, statements.insert.bind({ rows: encodeRows(names, values) }))
+    const moved = { ...last, seal: sealer === undefined ? null : yield* sealer.seal(last), before: head.seq }
+    const written = yield* execute(statements.move.text, statements.move.bind(moved))
+    if (written.length !== 1) return yield* failed("HeadMoved")
+  })
+  return (texts, begun) => {
+    if (dialect.name === "pg") {
+      begun()
+      return inOwnTransaction(sql, (execute) => append(texts, execute))
+    }
+    // SQLite takes its lock at the start of a transaction, Postgres that of the row.
+    const locked = Effect.andThen(Effect.sync(begun), append(texts, direct(sql)))
+    return Effect.provideService(sql.withTransaction(locked), SqlClient.BeginTransaction, "BEGIN IMMEDIATE")
+  }
+}
+
+const strategyOf = (sql: SqlClient.SqlClient, append: Append, timeoutMillis: number): Writer.Strategy => ({
+  partition: (entries) => [entries],
+  alone: ({ parameters }) =>
+    Effect.withFiber((fiber) => {
+      const texts = parameters.map(String)
+      // In a transaction of the caller it is his to be bounded.
+      const isInside = Context.getOrUndefined(fiber.context, sql.transactionService) !== undefined
+      return Effect.as(isInside ? append(texts, () => {}) : timed(timeoutMillis, (begun) => append(texts, begun)), [])
+    }),
+  commit: (batch, begun) =>
+    Effect.map(
+      Effect.exit(append(batch.flatMap(({ parameters }) => parameters.map(String)), begun)),
+      (exit): Writer.Outcome =>
+        // An entry that is sent twice is there twice: whoever sent it is told instead.
+        Exit.isSuccess(exit)
+          ? { _tag: "Committed", rows: batch.map(() => []) }
+          : { _tag: "NotBegun", cause: exit.cause }
+    )
 })
 
 const readHead = (rows: ReadonlyArray<Row>): Effect.Effect<Head, SqlError.SqlError> => {

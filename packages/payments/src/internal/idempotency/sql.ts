@@ -4,12 +4,14 @@
  * @internal
  */
 import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { IdempotencyStore } from "../../IdempotencyStore.ts"
 import { type Migrator, SqlClient, type SqlError } from "../sql/client.ts"
 import { direct, type Execute, pooled, type Row, type Rows } from "../sql/execute.ts"
 import { integer } from "../sql/integer.ts"
+import { writeTimeoutFault, writeTimeoutMillis } from "../sql/silence.ts"
 import { type Dialect, encodeRows, isIdentifier, pg, sqlite, type Statement, type Values } from "../sql/statement.ts"
 import * as Writer from "../sql/writer.ts"
 import * as machine from "./machine.ts"
@@ -33,13 +35,14 @@ import * as Turns from "./turns.ts"
 import { limitExceeded, StoreUnavailable } from "./unavailable.ts"
 
 type Store = IdempotencyStore["Service"]
-type Failure = SqlError.SqlError | StoreUnavailable | Writer.WriterRefused
+type Failure = StoreUnavailable | Writer.Failure
 
 /** @internal */
 export interface Options {
   readonly table: string
   readonly migrate: boolean
   readonly batchMax: number
+  readonly writeTimeout?: Duration.Input | undefined
   /** The clock of the store as an SQL expression, for tests. */
   readonly now?: string | undefined
 }
@@ -61,11 +64,13 @@ export const make = Effect.fnUntraced(function*(
   const dialect = yield* dialectOf(sql, options.now)
   if (!isIdentifier(options.table)) return yield* refused("table must be 1 to 40 of a-z, 0-9 and _, no digit first")
   if (!isLimit(options.batchMax, batchLimit)) return yield* refused(`batchMax must be 1 to ${batchLimit}`)
+  const timeoutMillis = writeTimeoutMillis(options.writeTimeout)
+  if (timeoutMillis === undefined) return yield* refused(writeTimeoutFault)
   if (dialect.name === "pg") yield* checkIsolation(sql)
   if (options.migrate) yield* schema.migrate(options.table)
   const execute = dialect.name === "sqlite" ? direct(sql) : pooled(sql)
-  const strategy = dialect.name === "sqlite" ? Writer.inTransaction(sql) : Writer.inStatements(execute)
-  const writer = yield* Writer.make(sql, { execute, strategy, batchMax: options.batchMax, queueMax })
+  const strategy = dialect.name === "sqlite" ? Writer.inTransaction(sql) : Writer.inStatements(sql, timeoutMillis)
+  const writer = yield* Writer.make(sql, { strategy, timeoutMillis, batchMax: options.batchMax, queueMax })
   const database: Database = {
     sql,
     execute,
@@ -340,6 +345,8 @@ const toUnavailable = (operation: string, failure: Failure): StoreUnavailable =>
       return failure
     case "SqlError":
       return new StoreUnavailable({ operation, detail: failure.reason._tag })
+    case "Unanswered":
+      return new StoreUnavailable({ operation, detail: failure._tag })
     case "WriterRefused":
       return new StoreUnavailable({ operation, detail: `Queue${failure.reason}` })
   }

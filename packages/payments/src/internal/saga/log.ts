@@ -4,12 +4,14 @@
  * @internal
  */
 import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { SagaLog } from "../../SagaLog.ts"
 import { type Migrator, SqlClient, type SqlError } from "../sql/client.ts"
 import { direct, type Execute, pooled, type Row, type Rows } from "../sql/execute.ts"
 import { integer } from "../sql/integer.ts"
+import { writeTimeoutFault, writeTimeoutMillis } from "../sql/silence.ts"
 import { type Dialect, encodeRows, isIdentifier, pg, sqlite, type Statement, type Values } from "../sql/statement.ts"
 import * as Writer from "../sql/writer.ts"
 import {
@@ -37,12 +39,13 @@ import * as tables from "./tables.ts"
 import { limitExceeded, LogUnavailable } from "./unavailable.ts"
 
 type Log = SagaLog["Service"]
-type Failure = SqlError.SqlError | LogUnavailable | Writer.WriterRefused
+type Failure = LogUnavailable | Writer.Failure
 
 /** @internal */
 export interface Options {
   readonly table: string
   readonly migrate: boolean
+  readonly writeTimeout?: Duration.Input | undefined
   /** The clock of the store as an SQL expression, for tests. */
   readonly now?: string | undefined
 }
@@ -63,10 +66,12 @@ export const make = Effect.fnUntraced(function*(
   const sql = yield* SqlClient.SqlClient
   const dialect = yield* dialectOf(sql, options.now)
   if (!isIdentifier(options.table)) return yield* refused("table must be 1 to 40 of a-z, 0-9 and _, no digit first")
+  const timeoutMillis = writeTimeoutMillis(options.writeTimeout)
+  if (timeoutMillis === undefined) return yield* refused(writeTimeoutFault)
   if (options.migrate) yield* tables.migrate(options.table)
   const execute = dialect.name === "sqlite" ? direct(sql) : pooled(sql)
-  const strategy = dialect.name === "sqlite" ? Writer.inTransaction(sql) : Writer.inStatements(execute)
-  const writer = yield* Writer.make(sql, { execute, strategy, batchMax, queueMax })
+  const strategy = dialect.name === "sqlite" ? Writer.inTransaction(sql) : Writer.inStatements(sql, timeoutMillis)
+  const writer = yield* Writer.make(sql, { strategy, timeoutMillis, batchMax, queueMax })
   const database: Database = { sql, execute, writer, dialect, statements: statements.make(options.table, dialect) }
   return { ...owning(database), ...finding(database), isInsideTransaction: isInside(sql) }
 })
@@ -381,6 +386,8 @@ const toUnavailable = (operation: string, failure: Failure): LogUnavailable => {
       return failure
     case "SqlError":
       return new LogUnavailable({ operation, detail: failure.reason._tag })
+    case "Unanswered":
+      return new LogUnavailable({ operation, detail: failure._tag })
     case "WriterRefused":
       return new LogUnavailable({ operation, detail: `Queue${failure.reason}` })
   }

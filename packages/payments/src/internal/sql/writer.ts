@@ -15,7 +15,8 @@ import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import { SqlClient, SqlError } from "./client.ts"
-import type { Execute, Rows } from "./execute.ts"
+import { direct, type Execute, type Rows, statement } from "./execute.ts"
+import { timed, Unanswered } from "./silence.ts"
 import type { Values } from "./statement.ts"
 
 /** @internal A guarded statement. */
@@ -37,18 +38,22 @@ export interface Member {
   readonly parametersOf: (members: ReadonlyArray<Values>) => ReadonlyArray<unknown>
 }
 
+/** @internal */
+export type Failure = SqlError.SqlError | Unanswered | WriterRefused
+
 /** @internal The queue is full, or its layer has closed. */
 export class WriterRefused extends Data.TaggedError("WriterRefused")<{ readonly reason: "Closed" | "Full" }> {}
 
 /** @internal */
 export interface Writer {
-  readonly submit: (write: Write) => Effect.Effect<Rows, SqlError.SqlError | WriterRefused>
+  readonly submit: (write: Write) => Effect.Effect<Rows, Failure>
 }
 
 /** @internal */
 export interface Options {
-  readonly execute: Execute
   readonly strategy: Strategy
+  /** For how long the database may be silent about a batch, in milliseconds. */
+  readonly timeoutMillis: number
   /** Writes that share a commit at the most; with 1 nothing waits and nothing is shared. */
   readonly batchMax: number
   /** Writes that wait. */
@@ -61,7 +66,10 @@ export interface Strategy {
   readonly partition: <A extends { readonly write: Write }>(
     entries: ReadonlyArray<A>
   ) => ReadonlyArray<ReadonlyArray<A>>
-  readonly commit: (batch: ReadonlyArray<Write>) => Effect.Effect<Outcome>
+  /** Calls `begun` when nothing is waited for any more but the answer of the database: no lock, and no turn. */
+  readonly commit: (batch: ReadonlyArray<Write>, begun: () => void) => Effect.Effect<Outcome>
+  /** One by itself, or in the transaction of the caller when there is one; with a bound of its own. */
+  readonly alone: (write: Write) => Effect.Effect<Rows, SqlError.SqlError | Unanswered>
 }
 
 /** @internal What became of a batch. */
@@ -73,8 +81,10 @@ export type Outcome =
   | { readonly _tag: "RolledBack" }
   /** Nobody knows: it is submitted once more, and then each alone. */
   | { readonly _tag: "CommitUnknown" }
+  /** Nobody knows, and the database is silent: that is the answer, and whoever asks again is recognised by his guard. */
+  | { readonly _tag: "Unanswered" }
 
-type Answer = Effect.Effect<Rows, SqlError.SqlError | WriterRefused>
+type Answer = Effect.Effect<Rows, Failure>
 
 interface Entry {
   readonly write: Write
@@ -101,9 +111,9 @@ export const make = (sql: SqlClient.SqlClient, options: Options): Effect.Effect<
     // A batch belongs to no caller: neither to a transaction nor to a trace.
     const services = Context.omit(sql.transactionService, Tracer.ParentSpan)(yield* Effect.context<never>())
     const state: State = { queue: [], isBusy: false, isScheduled: false, free: 0, freeNext: 1, closed: undefined }
-    const alone = (write: Write) => options.execute(write.text, write.parameters)
+    const { alone } = options.strategy
     if (options.batchMax === 1) return { submit: alone }
-    const flush = makeFlush(alone, options, state, Effect.runForkWith(services))
+    const flush = makeFlush(options, state, Effect.runForkWith(services))
     yield* Effect.addFinalizer(() =>
       Effect.callback<void>((resume) => {
         state.closed = () => resume(Effect.void)
@@ -159,24 +169,21 @@ const schedule = (state: State, flush: () => void): void => {
   queueMicrotask(flush)
 }
 
-type Alone = (write: Write) => Effect.Effect<Rows, SqlError.SqlError>
-
 const makeFlush = (
-  alone: Alone,
-  { batchMax, strategy }: Options,
+  options: Options,
   state: State,
   fork: (effect: Effect.Effect<void>) => void
 ) => {
   const flush = (): void => {
     state.isScheduled = false
     const waiting = state.queue.filter((entry) => !entry.abandoned)
-    const batch = waiting.splice(0, batchMax)
+    const batch = waiting.splice(0, options.batchMax)
     state.queue = waiting
     if (batch.length > 0) learn(state, batch.length)
     const [first] = batch
-    if (batch.length === 1 && first !== undefined) first.resume(whileBusy(alone(first.write)))
+    if (batch.length === 1 && first !== undefined) first.resume(whileBusy(options.strategy.alone(first.write)))
     else if (batch.length > 1) {
-      fork(whileBusy(Effect.forEach(strategy.partition(batch), (part) => write(alone, strategy, part), all)))
+      fork(whileBusy(Effect.forEach(options.strategy.partition(batch), (part) => write(options, part), all)))
     }
     if (!state.isBusy) finished()
   }
@@ -198,40 +205,40 @@ const makeFlush = (
 
 const all = { concurrency: "unbounded", discard: true } as const
 
-const write = (
-  alone: Alone,
-  strategy: Strategy,
-  batch: ReadonlyArray<Entry>,
-  isSecond = false
-): Effect.Effect<void> =>
+const write = (options: Options, batch: ReadonlyArray<Entry>, isSecond = false): Effect.Effect<void> =>
   batch.length === 1
-    ? eachAlone(alone, batch)
-    : Effect.flatMap(commit(strategy, batch), (outcome) => {
+    ? eachAlone(options.strategy, batch)
+    : Effect.flatMap(commit(options, batch), (outcome) => {
       switch (outcome._tag) {
         case "Committed":
           return answerAll(batch, (index) => Effect.succeed(outcome.rows[index] ?? []))
         case "RolledBack":
-          return eachAlone(alone, batch)
+          return eachAlone(options.strategy, batch)
         case "NotBegun":
           return answerAll(batch, () => Effect.failCause(outcome.cause))
         case "CommitUnknown":
-          return isSecond ? eachAlone(alone, batch) : write(alone, strategy, batch, true)
+          return isSecond ? eachAlone(options.strategy, batch) : write(options, batch, true)
+        case "Unanswered":
+          return answerAll(batch, () => Effect.fail(new Unanswered()))
       }
     })
 
 // Whatever happens, there is an answer.
-const commit = (strategy: Strategy, batch: ReadonlyArray<Entry>): Effect.Effect<Outcome> =>
+const commit = ({ strategy, timeoutMillis }: Options, batch: ReadonlyArray<Entry>): Effect.Effect<Outcome> =>
   Effect.catchCause(
-    Effect.suspend(() => strategy.commit(batch.map((entry) => entry.write))),
+    Effect.catch(
+      timed(timeoutMillis, (begun) => Effect.suspend(() => strategy.commit(batch.map(({ write }) => write), begun))),
+      ({ _tag }) => Effect.succeed<Outcome>({ _tag })
+    ),
     (cause) => Effect.succeed<Outcome>({ _tag: "NotBegun", cause })
   )
 
 const answerAll = (batch: ReadonlyArray<Entry>, answer: (index: number) => Answer): Effect.Effect<void> =>
   Effect.sync(() => batch.forEach((entry, index) => entry.resume(answer(index))))
 
-/** One after the other; when the database is gone or locked, that is the answer to the rest too. */
-const eachAlone = (alone: Alone, batch: ReadonlyArray<Entry>): Effect.Effect<void> => {
-  let last: Exit.Exit<Rows, SqlError.SqlError> | undefined
+/** One after the other; when the database is gone, silent or locked, that is the answer to the rest too. */
+const eachAlone = ({ alone }: Strategy, batch: ReadonlyArray<Entry>): Effect.Effect<void> => {
+  let last: Exit.Exit<Rows, Failure> | undefined
   return Effect.forEach(
     batch,
     (entry) =>
@@ -243,60 +250,96 @@ const eachAlone = (alone: Alone, batch: ReadonlyArray<Entry>): Effect.Effect<voi
   )
 }
 
-const isOutage = (exit: Exit.Exit<Rows, SqlError.SqlError>): boolean => {
+const isOutage = (exit: Exit.Exit<Rows, Failure>): boolean => {
   const error = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
-  return SqlError.isSqlError(error) &&
-    (error.reason._tag === "ConnectionError" || error.reason._tag === "LockTimeoutError")
+  return error instanceof Unanswered || (SqlError.isSqlError(error) &&
+    (error.reason._tag === "ConnectionError" || error.reason._tag === "LockTimeoutError"))
 }
 
 // --- strategies
 
-/** @internal The writes of one tick one after the other in one transaction, for SQLite. */
-export const inTransaction = (sql: SqlClient.SqlClient): Strategy => ({
-  partition: (entries) => [entries],
-  commit: (batch) =>
-    Effect.suspend(() => {
-      let stage: Exclude<Outcome["_tag"], "Committed"> = "NotBegun"
-      const run = Effect.flatMap(sql.transactionService, ([connection]) => {
-        stage = "RolledBack"
-        return Effect.map(
-          Effect.forEach(batch, (write) => connection.executeValues(write.text, write.parameters)),
-          (rows: ReadonlyArray<Rows>) => {
-            stage = "CommitUnknown"
-            return rows
-          }
-        )
-      })
-      // The lock for writing is taken at the start, where waiting for it is safe. The service is there inside.
-      const transaction = sql.withTransaction(run) as Effect.Effect<ReadonlyArray<Rows>, SqlError.SqlError>
+/**
+ * @internal The writes of one tick one after the other in one transaction, for SQLite. What is waited for is its lock, for
+ * which the client has a bound.
+ */
+export const inTransaction = (sql: SqlClient.SqlClient): Strategy => {
+  const execute = direct(sql)
+  return {
+    partition: (entries) => [entries],
+    commit: (batch, begun) => commitTransaction(sql, batch, begun),
+    alone: ({ parameters, text }) => execute(text, parameters)
+  }
+}
+
+const commitTransaction = (
+  sql: SqlClient.SqlClient,
+  batch: ReadonlyArray<Write>,
+  begun: () => void
+): Effect.Effect<Outcome> =>
+  Effect.suspend(() => {
+    let stage: "CommitUnknown" | "NotBegun" | "RolledBack" = "NotBegun"
+    const run = Effect.flatMap(sql.transactionService, ([connection]) => {
+      stage = "RolledBack"
+      begun()
       return Effect.map(
-        Effect.exit(Effect.provideService(transaction, SqlClient.BeginTransaction, "BEGIN IMMEDIATE")),
-        (exit): Outcome =>
-          Exit.isSuccess(exit) ? { _tag: "Committed", rows: exit.value } : { _tag: stage, cause: typed(exit.cause) }
+        Effect.forEach(batch, (write) => connection.executeValues(write.text, write.parameters)),
+        (rows: ReadonlyArray<Rows>) => {
+          stage = "CommitUnknown"
+          return rows
+        }
       )
     })
-})
+    // The lock for writing is taken at the start, where waiting for it is safe. The service is there inside.
+    const transaction = sql.withTransaction(run) as Effect.Effect<ReadonlyArray<Rows>, SqlError.SqlError>
+    return Effect.map(
+      Effect.exit(Effect.provideService(transaction, SqlClient.BeginTransaction, "BEGIN IMMEDIATE")),
+      (exit): Outcome =>
+        Exit.isSuccess(exit) ? { _tag: "Committed", rows: exit.value } : { _tag: stage, cause: typed(exit.cause) }
+    )
+  })
 
-/** @internal The writes of one tick as one statement for each kind, for Postgres: many statements would cost as many replies. */
-export const inStatements = (execute: Execute): Strategy => ({
-  partition: (entries) => Array.from(groupByKind(entries).values()),
-  commit: (batch) => {
-    const members = batch.flatMap(({ member }) => member ?? [])
-    const [first] = members
-    if (first === undefined || members.length < batch.length) return Effect.succeed({ _tag: "RolledBack" })
-    return Effect.match(execute(first.text, first.parametersOf(members.map(({ values }) => values))), {
-      onFailure: (error): Outcome =>
-        // An answer of the database says that nothing was written; no answer says nothing.
-        error.reason._tag === "ConnectionError"
-          ? { _tag: "CommitUnknown" }
-          : { _tag: "RolledBack" },
-      onSuccess: (rows): Outcome => ({
-        _tag: "Committed",
-        rows: batch.map(({ key }) => rows.filter((row) => row[0] === key))
+/**
+ * @internal The writes of one tick as one statement for each kind, for Postgres: many statements would cost as many
+ * replies. The time that they wait for a connection counts too.
+ */
+export const inStatements = (sql: SqlClient.SqlClient, timeoutMillis: number): Strategy => {
+  const execute = statement(sql)
+  return {
+    partition: (entries) => Array.from(groupByKind(entries).values()),
+    commit: (batch, begun) => {
+      begun()
+      return commitStatement(execute, batch)
+    },
+    alone: ({ parameters, text }) =>
+      Effect.withFiber((fiber) => {
+        const written = execute(text, parameters)
+        // In a transaction of the caller it is his to be bounded.
+        return Context.getOrUndefined(fiber.context, sql.transactionService) === undefined
+          ? timed(timeoutMillis, (begun) => {
+            begun()
+            return written
+          })
+          : written
       })
-    })
   }
-})
+}
+
+const commitStatement = (execute: Execute, batch: ReadonlyArray<Write>): Effect.Effect<Outcome> => {
+  const members = batch.flatMap(({ member }) => member ?? [])
+  const [first] = members
+  if (first === undefined || members.length < batch.length) return Effect.succeed({ _tag: "RolledBack" })
+  return Effect.match(execute(first.text, first.parametersOf(members.map(({ values }) => values))), {
+    onFailure: (error): Outcome =>
+      // An answer of the database says that nothing was written; no answer says nothing.
+      error.reason._tag === "ConnectionError"
+        ? { _tag: "CommitUnknown" }
+        : { _tag: "RolledBack" },
+    onSuccess: (rows): Outcome => ({
+      _tag: "Committed",
+      rows: batch.map(({ key }) => rows.filter((row) => row[0] === key))
+    })
+  })
+}
 
 /** Of a key only the first goes with the others of its kind: a statement cannot write a row twice. */
 const groupByKind = <A extends { readonly write: Write }>(entries: ReadonlyArray<A>): Map<string, Array<A>> => {

@@ -4,6 +4,7 @@
  * @internal
  */
 import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -12,6 +13,7 @@ import type { Velocity } from "../../Velocity.ts"
 import { type Migrator, SqlClient, type SqlError } from "../sql/client.ts"
 import { direct, type Execute, pooled, type Row } from "../sql/execute.ts"
 import { integer } from "../sql/integer.ts"
+import { writeTimeoutFault, writeTimeoutMillis } from "../sql/silence.ts"
 import { type Dialect, encodeRows, isIdentifier, pg, sqlite, type Values } from "../sql/statement.ts"
 import * as Writer from "../sql/writer.ts"
 import { failUnavailable, unavailable, type VelocityError } from "./errors.ts"
@@ -25,6 +27,7 @@ import * as store from "./store.ts"
 export interface Options {
   readonly table: string
   readonly migrate: boolean
+  readonly writeTimeout?: Duration.Input | undefined
   /** The clock of the store as an SQL expression, for tests. */
   readonly now?: string | undefined
 }
@@ -51,10 +54,12 @@ export const make = Effect.fnUntraced(function*(
   if (!isIdentifier(options.table)) {
     return yield* failUnavailable("start", "table must be 1 to 40 of a-z, 0-9 and _, no digit first")
   }
+  const timeoutMillis = writeTimeoutMillis(options.writeTimeout)
+  if (timeoutMillis === undefined) return yield* failUnavailable("start", writeTimeoutFault)
   if (options.migrate) yield* schema.migrate(options.table)
   const execute = dialect.name === "sqlite" ? direct(sql) : pooled(sql)
-  const strategy = dialect.name === "sqlite" ? Writer.inTransaction(sql) : Writer.inStatements(execute)
-  const writer = yield* Writer.make(sql, { execute, strategy, batchMax, queueMax })
+  const strategy = dialect.name === "sqlite" ? Writer.inTransaction(sql) : Writer.inStatements(sql, timeoutMillis)
+  const writer = yield* Writer.make(sql, { strategy, timeoutMillis, batchMax, queueMax })
   return store.make(
     backend({ sql, scope, dialect, execute, writer, statements: statements.make(`"${options.table}"`, dialect) })
   )
@@ -175,7 +180,7 @@ const unreadable = (operation: string) => failUnavailable(operation, "RowUnreada
 
 // --- transactions and failures
 
-type Failure = SqlError.SqlError | VelocityError | Writer.WriterRefused
+type Failure = VelocityError | Writer.Failure
 
 /**
  * Commits apart from a transaction of the caller: an attempt counts also when the payment is rolled back. SQLite has one
@@ -199,6 +204,8 @@ const failing = <A>(operation: string, self: Effect.Effect<A, Failure>): Effect.
         return failure
       case "SqlError":
         return unavailable(operation, failure.reason._tag)
+      case "Unanswered":
+        return unavailable(operation, failure._tag)
       case "WriterRefused":
         return unavailable(operation, `Queue${failure.reason}`)
     }
