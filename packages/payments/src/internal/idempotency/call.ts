@@ -10,6 +10,7 @@ import type * as Scope from "effect/Scope"
 import type { IdempotencyStore } from "../../IdempotencyStore.ts"
 import type { Digest } from "../effect/crypto.ts"
 import type { Codec } from "../stack/canonical.ts"
+import type { Deadlines } from "../stack/deadlines.ts"
 import type { Answered, Entry, How } from "./entry.ts"
 import type { Leases } from "./leases.ts"
 import type { Record, RecordId } from "./record.ts"
@@ -77,6 +78,7 @@ export interface Shared {
   readonly digest: Digest.Digest["Service"]
   readonly scope: Scope.Scope
   readonly leases: Leases
+  readonly deadlines: Deadlines
   /** Ends an entry: its waiters get the answer and the next call starts anew. */
   readonly settle: (entry: Entry, exit: Exit.Exit<unknown, unknown>, how: How) => void
   /** Ends an entry that has come to nothing: its waiters start over. */

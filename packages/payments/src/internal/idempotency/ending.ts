@@ -8,10 +8,11 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
-import { StoreUnavailable } from "../../IdempotencyStore.ts"
+import type { StoreUnavailable } from "../../IdempotencyStore.ts"
 import { dispositionOf } from "../../PaymentError.ts"
 import { InvalidOption } from "../../Resilience.ts"
 import { downstreamKey } from "../stack/makeClaim.ts"
+import { askBounded } from "./ask.ts"
 import type { Call, Resolution, Shared } from "./call.ts"
 import { type EngineClaim, LeaseOver, Misplaced } from "./claim.ts"
 import type { Entry, How } from "./entry.ts"
@@ -241,7 +242,7 @@ const keepAsking = (
   backoffMillis: number,
   isLate: boolean
 ): Effect.Effect<Written> => {
-  const asked = askBounded(write(), saving(shared, entry, untilMillis), isLate ? undefined : entry)
+  const asked = askBounded(shared, write(), saving(shared, entry, untilMillis), isLate ? undefined : entry)
   return Effect.catch(Effect.map(asked, writtenOf), () => {
     const { leases } = shared
     // The store denies a renewal also because the write went through and its reply was lost.
@@ -429,43 +430,3 @@ const isResolution = (resolution: Resolution): boolean => {
       return false
   }
 }
-
-/**
- * @internal Asks a store that may hang, for so long, or as long as the lease is not lost, also where the caller cannot be
- * interrupted. In a fiber of its own and not in the layer's scope: what ends because the layer closes is saved too.
- */
-export const askBounded = <A>(
-  self: Effect.Effect<A, StoreUnavailable>,
-  { millis, operation }: { readonly operation: string; readonly millis: number },
-  entry?: Entry
-): Effect.Effect<A, StoreUnavailable> =>
-  Effect.flatMap(Effect.forkDetach(self, { startImmediately: true }), (asked) => {
-    // Made when it is needed: an error takes its stack, and this is on the path of every call.
-    const none = () => Exit.fail(new StoreUnavailable({ operation, detail: "no answer" }))
-    // A store that is interrupted by somebody else, or dies, has not answered.
-    const answered = (exit: Exit.Exit<A, StoreUnavailable>) =>
-      Exit.hasInterrupts(exit) || Exit.hasDies(exit) ? none() : exit
-    const exit = asked.pollUnsafe()
-    return exit !== undefined ?
-      answered(exit) :
-      Effect.withFiber((caller) =>
-        Effect.callback<A, StoreUnavailable>((resume) => {
-          const giveUp = (): void => {
-            resume(none())
-            asked.interruptUnsafe()
-          }
-          const timer = Effect.runForkWith(caller.context)(
-            Effect.map(Effect.sleep(Duration.millis(Math.ceil(millis))), giveUp)
-          )
-          asked.addObserver((exit) => {
-            resume(answered(exit))
-            timer.interruptUnsafe()
-          })
-          entry?.onLost(giveUp)
-          return Effect.sync(() => {
-            asked.interruptUnsafe()
-            timer.interruptUnsafe()
-          })
-        })
-      )
-  })

@@ -19,8 +19,10 @@ import { IdempotencyStore, StoreUnavailable } from "../../IdempotencyStore.ts"
 import { InvalidOption } from "../../Resilience.ts"
 import { Digest, SecureRandom } from "../effect/crypto.ts"
 import { GatewayCallMustBeInsideIdempotent } from "../stack/claim.ts"
+import * as Deadlines from "../stack/deadlines.ts"
+import { askBounded } from "./ask.ts"
 import { type Call, type Shared, transactionsOf } from "./call.ts"
-import { askBounded, downstreamKeys, report, unknownExit } from "./ending.ts"
+import { downstreamKeys, report, unknownExit } from "./ending.ts"
 import { type Answered, Entry, type How, untilSettled, untilTrue } from "./entry.ts"
 import { IdempotencyError, InFlight, InsideTransaction, KeyConflict, Parked, PayloadInvalid } from "./errors.ts"
 import * as Leases from "./leases.ts"
@@ -55,8 +57,10 @@ export const make: Effect.Effect<
   const scope = yield* Effect.scope
   const random = yield* SecureRandom.SecureRandom
   const id = Hex.encode(yield* random.randomBytes(12))
-  const leases = yield* Leases.make(store, yield* Clock.Clock, scope)
-  return new EngineImpl(new Owners(id), store, digest, scope, leases)
+  const clock = yield* Clock.Clock
+  const deadlines = yield* Deadlines.make(clock, scope)
+  const leases = yield* Leases.make(store, clock, scope)
+  return new EngineImpl(new Owners(id), store, digest, scope, leases, deadlines)
 })
 
 class EngineImpl implements Engine, Shared {
@@ -64,6 +68,7 @@ class EngineImpl implements Engine, Shared {
   readonly digest: Digest.Digest["Service"]
   readonly scope: Scope.Scope
   readonly leases: Leases.Leases
+  readonly deadlines: Deadlines.Deadlines
   private readonly owners: Owners
   private readonly live = new Map<string, Entry>()
 
@@ -72,13 +77,15 @@ class EngineImpl implements Engine, Shared {
     store: IdempotencyStore["Service"],
     digest: Digest.Digest["Service"],
     scope: Scope.Scope,
-    leases: Leases.Leases
+    leases: Leases.Leases,
+    deadlines: Deadlines.Deadlines
   ) {
     this.owners = owners
     this.store = store
     this.digest = digest
     this.scope = scope
     this.leases = leases
+    this.deadlines = deadlines
   }
 
   run(call: Call, caller: AnyFiber): Answer {
@@ -255,7 +262,7 @@ class EngineImpl implements Engine, Shared {
   private claim(request: ClaimRequest): Effect.Effect<ClaimReply, StoreUnavailable> {
     return this.store.local !== undefined
       ? this.store.claim(request)
-      : askBounded(this.store.claim(request), { operation: "claim", millis: request.leaseMillis })
+      : askBounded(this, this.store.claim(request), { operation: "claim", millis: request.leaseMillis })
   }
 
   // Runs where the claim ends and cannot be interrupted: what is granted is started.

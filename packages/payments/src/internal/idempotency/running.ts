@@ -13,10 +13,10 @@ import { type IdempotencyStore, StoreUnavailable } from "../../IdempotencyStore.
 import { dispositionOf } from "../../PaymentError.ts"
 import { GatewayCallMustBeInsideIdempotent } from "../stack/claim.ts"
 import { ReadOnly } from "../stack/readOnly.ts"
+import { askBounded } from "./ask.ts"
 import { type Call, type Shared, transactionsOf } from "./call.ts"
 import { EngineClaim, InOperationTransaction } from "./claim.ts"
 import {
-  askBounded,
   conclude,
   free,
   giveUp,
@@ -211,7 +211,10 @@ const concludeCommit = (
     // Whoever waited has gone; one that joined meanwhile starts over.
     if (freed && entry.isCancelled) return Effect.sync(() => shared.abandon(entry))
     if (freed) return Effect.sync(() => shared.settle(entry, entry.isLost ? lostLease : rolledBack, "executed"))
-    const inspected = askBounded(shared.store.inspect(entry.id), { operation: "inspect", millis: inspectMillis })
+    const inspected = askBounded(shared, shared.store.inspect(entry.id), {
+      operation: "inspect",
+      millis: inspectMillis
+    })
     return Effect.flatMap(Effect.exit(inspected), (exit) => {
       const record = Exit.isSuccess(exit) ? exit.value.record : undefined
       return record?.state === "Succeeded" && record.owner === entry.owner && record.fence === entry.fence
