@@ -22,9 +22,9 @@ const looked = (name: string) => () =>
 
 /** Every step is looked up. */
 export const watched = Saga.make("watched", { payload: Schema.String }).pipe(
-  Saga.step("a", { ...plain("a"), verify: looked("a"), timeout: "10 seconds" }),
-  Saga.step("b", { ...plain("b"), verify: looked("b"), timeout: "10 seconds" }),
-  Saga.pivot("p", { ...rerun, run: () => Effect.as(call("p"), "p"), verify: looked("p"), timeout: "10 seconds" }),
+  Saga.step("a", { ...plain("a"), verify: looked("a"), timeout: "2 minutes" }),
+  Saga.step("b", { ...plain("b"), verify: looked("b"), timeout: "2 minutes" }),
+  Saga.pivot("p", { ...rerun, run: () => Effect.as(call("p"), "p"), verify: looked("p"), timeout: "2 minutes" }),
   Saga.retriable("r", {
     success: Schema.String,
     verify: "rerun",

@@ -5,6 +5,7 @@ import { Context, Effect, Exit, type Fiber, Layer, Logger } from "effect"
 import { PaymentGateway, Saga, SagaLog } from "effect-payments"
 import { ClusterSaga } from "effect-payments/cluster"
 import { TestGateway } from "effect-payments/testing"
+import { ClusterWorkflowEngine, TestRunner } from "effect/cluster"
 import { WebCrypto } from "effect/crypto"
 import { TestClock } from "effect/testing"
 import { WorkflowEngine } from "effect/workflow"
@@ -91,7 +92,7 @@ const sideOf = (name: string, context: Context.Context<ClusterSaga.ClusterSagas>
 }
 
 /** These sagas on this workflow engine. */
-const clusterSide = <E>(
+export const clusterSide = <E>(
   name: string,
   sagas: ReadonlyArray<AnySaga>,
   engine: Layer.Layer<WorkflowEngine.WorkflowEngine, E>
@@ -116,19 +117,19 @@ const clusterSide = <E>(
 export type Scenario = (side: Side, world: TestWorld) => Effect.Effect<unknown, unknown>
 
 /** Until nothing but time moves anything. */
-const quiesce = Effect.promise(async () => {
-  for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve))
+export const quiesce = Effect.promise(async () => {
+  for (let i = 0; i < 8; i++) await new Promise((resolve) => setImmediate(resolve))
 })
 
 /** Lets time pass until it has ended; it has to within some hours. */
-const outlast = <A, E>(self: Effect.Effect<A, E>) =>
+export const outlast = <A, E>(self: Effect.Effect<A, E>) =>
   Effect.gen(function*() {
     const fiber: Fiber.Fiber<A, E> = yield* Effect.forkChild(self)
-    for (let passed = 0; passed < 20_000; passed += 5) {
+    for (let steps = 0; steps < 1000; steps++) {
       yield* quiesce
       const exit = fiber.pollUnsafe()
       if (exit !== undefined) return yield* exit
-      yield* TestClock.adjust("5 seconds")
+      yield* TestClock.adjust(steps < 60 ? "5 seconds" : "30 seconds")
     }
     return assert.fail("it hangs")
   })
@@ -147,19 +148,35 @@ const effects = ({ shop, test }: TestWorld) =>
     }
   })
 
-const played = <E>(make: (world: TestWorld) => Effect.Effect<Side, E, any>, scenario: Scenario) =>
+const played = <E>(
+  make: (world: TestWorld) => Effect.Effect<Side, E, any>,
+  scenario: Scenario,
+  isConcurrent: boolean
+) =>
   Effect.gen(function*() {
     const world = yield* makeWorld
     const side = yield* make(world)
     const outcome = yield* Effect.exit(outlast(scenario(side, world)))
-    return { outcome: Exit.isSuccess(outcome) ? outcome.value : String(outcome.cause), ...yield* effects(world) }
+    const done = yield* effects(world)
+    return {
+      outcome: Exit.isSuccess(outcome) ? outcome.value : String(outcome.cause),
+      ...done,
+      shop: isConcurrent ? done.shop.toSorted() : done.shop
+    }
   }).pipe(Effect.scoped)
 
-/** It goes the same way on both sides; answers how. */
-export const same = (sagas: ReadonlyArray<AnySaga>, scenario: Scenario) =>
+const engines: ReadonlyArray<readonly [name: string, engine: () => Layer.Layer<WorkflowEngine.WorkflowEngine>]> = [
+  ["the engine in memory", () => WorkflowEngine.layerMemory],
+  ["a cluster in memory", () => ClusterWorkflowEngine.layer.pipe(Layer.provide(TestRunner.layer))]
+]
+
+/** It goes the same way on all sides; answers how. */
+export const same = (sagas: ReadonlyArray<AnySaga>, scenario: Scenario, isConcurrent = false) =>
   Effect.gen(function*() {
-    const expected = yield* played(engineSide, scenario)
-    const actual = yield* played(clusterSide("the workflow engine", sagas, WorkflowEngine.layerMemory), scenario)
-    assert.deepStrictEqual(actual, expected)
+    const expected = yield* played(engineSide, scenario, isConcurrent)
+    for (const [name, engine] of engines) {
+      const actual = yield* played(clusterSide(name, sagas, engine()), scenario, isConcurrent)
+      assert.deepStrictEqual({ name, ...actual }, { name, ...expected })
+    }
     return expected
   })
