@@ -222,8 +222,9 @@ export const retriableBranch = <Ctx, A, E, R, RV = never>(
  *
  * They are intended in one commit, and undone in reverse of the order in which they are written, whatever the timing. They
  * see what stands before the group and not each other; later steps see all. When one fails the others are
- * awaited, so that each is known to have happened or not, and then all that happened is undone. The first failure, in the
- * order in which they are written, is the cause.
+ * awaited, so that each is known to have happened or not, and then all that happened is undone. With `interruptSiblings` they
+ * are interrupted, and then in doubt: looked up and undone like what happened. The first failure, in the order in which they
+ * are written, is the cause.
  *
  * **Example**
  *
@@ -268,7 +269,7 @@ export const retriableBranch = <Ctx, A, E, R, RV = never>(
 export const parallel = <
   Ctx,
   const B extends Readonly<Record<string, steps.BranchOf<Ctx>>>
->(branches: B) =>
+>(branches: B, options?: { readonly interruptSiblings?: boolean | undefined }) =>
 <E0, R0, P extends steps.Phase>(
   self: Saga<Ctx, E0, R0, P> & steps.FreshAll<B, Ctx> & steps.InPlace<B, P>
 ): Saga<
@@ -276,7 +277,7 @@ export const parallel = <
   E0 | (P extends "retriable" ? never : steps.BranchError<B>),
   R0 | Exclude<steps.BranchServices<B>, steps.Provided>,
   P
-> => steps.addGroup(self, branches)
+> => steps.addGroup(self, branches, options?.interruptSiblings)
 
 /**
  * Adds the step that decides: when it is done the saga goes forward only. A saga has at most one.

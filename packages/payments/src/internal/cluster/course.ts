@@ -370,7 +370,7 @@ class Course {
         if (ran.again === undefined) {
           if (end._tag === "Unknown") this.doubts.set(step, end.detail)
           return end._tag === "Failed"
-            ? { _tag: "Failed", step, detail: end.detail, error: end.error }
+            ? { ...end, error: end.error, step }
             : { ...end, step }
         }
         line.asked = [...line.asked, ran.at]
@@ -399,7 +399,12 @@ class Course {
         end: end._tag === "Succeeded"
           ? { _tag: "Succeeded", result: end.result }
           : end._tag === "Failed"
-          ? { _tag: "Failed", detail: end.detail, ...end.error === undefined ? {} : { error: end.error } }
+          ? {
+            _tag: "Failed",
+            detail: end.detail,
+            ...end.error === undefined ? {} : { error: end.error },
+            ...end.parks === undefined ? {} : { parks: end.parks }
+          }
           : end,
         ...pause === undefined ? {} : { again: Math.max(pause, Math.min(once.retryAfterMillis, retryAfterMax)) },
         isDoubtful: attempt.tries.isDoubtful,
@@ -430,7 +435,8 @@ class Course {
               ? {
                 _tag: "Refused",
                 detail: verdict.detail,
-                ...verdict.error === undefined ? {} : { error: verdict.error }
+                ...verdict.error === undefined ? {} : { error: verdict.error },
+                ...verdict.parks === undefined ? {} : { parks: verdict.parks }
               }
               : verdict,
             ...pause === undefined ? {} : { again: pause },

@@ -21,7 +21,11 @@ const Phases = Schema.Array(Schema.String)
 
 const End = Schema.Union([
   Schema.TaggedStruct("Succeeded", { result: Schema.String }),
-  Schema.TaggedStruct("Failed", { detail: Schema.String, error: optional(Schema.String) }),
+  Schema.TaggedStruct("Failed", {
+    detail: Schema.String,
+    error: optional(Schema.String),
+    parks: optional(Schema.Boolean)
+  }),
   Schema.TaggedStruct("Unknown", { detail: Schema.String, isVerifiable: Schema.Boolean }),
   Schema.TaggedStruct("Refuses", { reason: Schema.String })
 ])
@@ -56,7 +60,11 @@ export const Verified = Schema.Struct({
   ...stamp,
   verdict: Schema.Union([
     Schema.TaggedStruct("Happened", { result: Schema.String }),
-    Schema.TaggedStruct("Refused", { detail: Schema.String, error: optional(Schema.String) }),
+    Schema.TaggedStruct("Refused", {
+      detail: Schema.String,
+      error: optional(Schema.String),
+      parks: optional(Schema.Boolean)
+    }),
     Schema.TaggedStruct("NeverHappened", {}),
     Schema.TaggedStruct("NotSeen", {}),
     Schema.TaggedStruct("StillUnknown", {})

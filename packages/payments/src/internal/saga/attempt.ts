@@ -18,7 +18,7 @@ import { GatewayCallMustBeInsideIdempotent } from "../stack/claim.ts"
 import { kindOf } from "../stack/kind.ts"
 import { ReadOnly } from "../stack/readOnly.ts"
 import { type CompiledStep, type CompiledWait, triesMax, verifySchedule } from "./compile.ts"
-import type { Undo, UndoOutcome, Verdict } from "./decide.ts"
+import type { Refusal, Undo, UndoOutcome, Verdict } from "./decide.ts"
 import { CurrentDepartures, type Departures, StepClaim } from "./departures.ts"
 import type { Suspended } from "./errors.ts"
 import { read } from "./failure.ts"
@@ -147,7 +147,7 @@ const call = (f: () => Effect.Effect<unknown, unknown, unknown>) => Effect.suspe
 /** @internal */
 export type RunEnd =
   | { readonly _tag: "Succeeded"; readonly result: string; readonly value: unknown }
-  | { readonly _tag: "Failed"; readonly detail: string; readonly error: string | undefined }
+  | Refusal & { readonly _tag: "Failed" }
   | { readonly _tag: "Unknown"; readonly detail: string; readonly isVerifiable: boolean }
   | { readonly _tag: "Refuses"; readonly reason: string }
 
@@ -223,7 +223,7 @@ const ended = (attempt: Attempt, claim: StepClaim, exit: Exit.Exit<unknown, unkn
   if (reading._tag === "Park") return final({ _tag: "Refuses", reason: reading.reason })
   // A call of this step is in doubt, whatever the last one said.
   if (reading._tag === "Unknown" || claim.isUncertain) return unknown(detail)
-  const failed: RunEnd = { _tag: "Failed", detail, error: storedError(attempt, reading.error) }
+  const failed: RunEnd = { _tag: "Failed", ...refusalOf(attempt, detail, reading.error) }
   return reading._tag === "Refused" ? final(failed, claim.isAnswered) : {
     end: failed,
     isRetriable: true,
@@ -247,6 +247,15 @@ const stored = ({ resultLimitBytes, step }: Attempt, value: unknown): RunEnd => 
   return Result.isSuccess(kept)
     ? { _tag: "Succeeded", result: result.success, value: kept.success }
     : unknown("cannot be read back")
+}
+
+const refusalOf = (attempt: Attempt, detail: string, error: unknown): Refusal => {
+  const { onFailure = "compensate" } = attempt.step.step
+  const policy = typeof onFailure === "string"
+    ? onFailure
+    : Result.getOrElse(Result.try(() => onFailure(error)), () => "park")
+  const refusal = { detail, error: storedError(attempt, error) }
+  return policy === "compensate" ? refusal : { ...refusal, parks: true }
 }
 
 const storedError = ({ resultLimitBytes, step }: Attempt, error: unknown): string | undefined => {
@@ -331,10 +340,7 @@ const findingOf = (attempt: Attempt, verdict: TypedVerdict<unknown, unknown> | n
     }
     case "Refused": {
       const detail = kindOf(Cause.fail(verdict.error))
-      return {
-        verdict: { _tag: "Refused", detail, error: storedError(attempt, verdict.error) },
-        value: undefined
-      }
+      return { verdict: { _tag: "Refused", ...refusalOf(attempt, detail, verdict.error) }, value: undefined }
     }
     case "NeverHappened":
     case "NotSeen":

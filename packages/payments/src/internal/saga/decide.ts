@@ -72,10 +72,17 @@ export interface SagaState {
   readonly reversed: ReadonlyArray<string>
 }
 
+/** @internal `parks`: someone has to say what becomes of it. */
+export interface Refusal {
+  readonly detail: string
+  readonly error: string | undefined
+  readonly parks?: boolean | undefined
+}
+
 /** @internal */
 export type Verdict =
   | { readonly _tag: "Happened"; readonly result: string }
-  | { readonly _tag: "Refused"; readonly detail: string; readonly error: string | undefined }
+  | Refusal & { readonly _tag: "Refused" }
   | { readonly _tag: "NeverHappened" | "NotSeen" | "StillUnknown" }
 
 /** @internal What has happened. Steps are named by their place. */
@@ -84,7 +91,7 @@ export type Signal =
   | { readonly _tag: "Begin"; readonly isFresh: boolean; readonly cancel: boolean }
   | { readonly _tag: "Succeeded"; readonly step: number; readonly result: string }
   /** It surely did not happen. */
-  | { readonly _tag: "Failed"; readonly step: number; readonly detail: string; readonly error: string | undefined }
+  | Refusal & { readonly _tag: "Failed"; readonly step: number }
   /** It may have happened; `isVerifiable: false` when looking it up cannot help. */
   | { readonly _tag: "Unknown"; readonly step: number; readonly detail: string; readonly isVerifiable: boolean }
   | { readonly _tag: "Refuses"; readonly step: number; readonly reason: string }
@@ -277,7 +284,7 @@ export const decide = (shape: Shape, state: SagaState, signal: Signal): Decision
     case "Succeeded":
       return succeeded(shape, state, signal.step, signal.result)
     case "Failed":
-      return failed(shape, signal.step, signal.detail, signal.error)
+      return failed(shape, signal.step, signal)
     case "Unknown":
       return signal.isVerifiable && shape[signal.step]?.verify === "look"
         ? only({ _tag: "Verify", step: signal.step })
@@ -363,15 +370,17 @@ const succeeded = (shape: Shape, state: SagaState, step: number, result: string)
 const joined = (shape: Shape, state: SagaState, ends: ReadonlyArray<Signal>): Decision => {
   const rank = (end: Signal) => {
     if (end._tag === "Succeeded") return 0
-    const isCertain = end._tag === "Failed" || (end._tag === "Verified" && end.verdict._tag === "Refused")
-    return isCertain ? 1 : end._tag === "Refuses" ? 3 : 2
+    const refusal = refusalOf(end)
+    return refusal === undefined ? end._tag === "Refuses" ? 3 : 2 : refusal.parks === true ? 3 : 1
   }
   let events: ReadonlyArray<Event> = []
   let command: Command = stop
   for (const end of ends.toSorted((a, b) => rank(a) - rank(b))) {
     const before = fold(shape, state, events)
     const isDecided = before.cause !== undefined || before.parked !== undefined
-    const decision = decide(shape, isDecided ? { ...before, cause: undefined, parked: undefined } : before, end)
+    const decision = isDecided
+      ? decide(shape, { ...before, cause: undefined, parked: undefined }, unparked(end))
+      : decide(shape, before, end)
     if (!isDecided) command = decision.command
     events = [
       ...events,
@@ -381,9 +390,26 @@ const joined = (shape: Shape, state: SagaState, ends: ReadonlyArray<Signal>): De
   return { events, command }
 }
 
+const refusalOf = (end: Signal): Refusal | undefined =>
+  end._tag === "Failed" ? end : end._tag === "Verified" && end.verdict._tag === "Refused" ? end.verdict : undefined
+
+/** @internal Whether the saga is undone for a step that ended so. */
+export const isUndone = (end: Signal): boolean => {
+  const refusal = refusalOf(end)
+  return refusal !== undefined && refusal.parks !== true
+}
+
+/** What is refused is written down as such where the saga is undone anyway. */
+const unparked = (end: Signal): Signal => {
+  if (end._tag === "Failed") return { ...end, parks: false }
+  return end._tag === "Verified" && end.verdict._tag === "Refused"
+    ? { ...end, verdict: { ...end.verdict, parks: false } }
+    : end
+}
+
 /** What stands behind the pivot may not fail for good: it waits for someone. */
-const failed = (shape: Shape, step: number, detail: string, error: string | undefined): Decision =>
-  isBehindPivot(shape, step)
+const failed = (shape: Shape, step: number, { detail, error, parks }: Refusal): Decision =>
+  isBehindPivot(shape, step) || parks === true
     ? park(shape, step, detail)
     : {
       events: [{ _tag: "Failed", step: nameOf(shape, step), detail, ...error === undefined ? {} : { error } }],
@@ -430,12 +456,12 @@ const verified = (shape: Shape, state: SagaState, signal: Signal & { readonly _t
     case "Happened":
       return succeeded(shape, state, step, verdict.result)
     case "Refused":
-      return failed(shape, step, verdict.detail, verdict.error)
+      return failed(shape, step, verdict)
     case "NeverHappened": {
       if (signal.cancel && shape[step]?.kind !== "retriable") {
         return { events: [{ _tag: "Cancelled", unsent: nameOf(shape, step) }], command: unwind }
       }
-      return isExhausted ? failed(shape, step, detail, undefined) : only({ _tag: "Run", step })
+      return isExhausted ? failed(shape, step, { detail, error: undefined }) : only({ _tag: "Run", step })
     }
     case "NotSeen": {
       const { kind } = shape[step] ?? {}

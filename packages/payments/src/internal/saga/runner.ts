@@ -28,6 +28,7 @@ import {
   fold,
   initial,
   isObligation,
+  isUndone,
   type SagaState,
   type Signal,
   statusOf,
@@ -39,6 +40,7 @@ import { Suspended } from "./errors.ts"
 import { define, resultsOf } from "./execution.ts"
 import type { Inbox } from "./inbox.ts"
 import { type AppendReply, type Event, type History, isUnfinished, type State } from "./record.ts"
+import { Siblings } from "./siblings.ts"
 import type { LogUnavailable } from "./unavailable.ts"
 
 /** @internal What all runs of a process share. */
@@ -211,21 +213,28 @@ export class Runner {
   }
 
   /**
-   * Runs steps at the same time. What has happened becomes durable when it does; what failed waits for the others, for
-   * nothing is undone or parked beside a step that runs.
+   * Runs steps at the same time. What has happened becomes durable when it does; what failed waits for the others, or
+   * interrupts them, for nothing is undone or parked beside a step that runs.
    */
   private group(commands: ReadonlyArray<StepCommand>): Effect_<Signal> {
     return Effect.gen({ self: this }, function*() {
       const lock = Semaphore.makeUnsafe(1)
       const running = new Set(commands.map(({ step }) => step))
+      const siblings = new Siblings()
       // In start order, whatever the timing.
       for (const { step } of commands) yield* this.registerUndo(step)
       const ends = yield* Effect.forEach(
         commands,
         (command) =>
           Effect.gen({ self: this }, function*() {
-            const end = yield* this.member(command)
+            const isEnding = this.compiled.steps[command.step]?.step.interruptSiblings === true
+            const end = yield* isEnding ? siblings.run(this.member(command)) : this.member(command)
             running.delete(command.step)
+            if (end === undefined) {
+              yield* this.interrupted(command.step)
+              return []
+            }
+            if (isEnding && isUndone(end)) siblings.interrupt()
             if (end._tag !== "Succeeded" || running.size === 0) return [end]
             const written = Effect.suspend(() => this.append(decide(this.compiled.shape, this.state, end).events))
             yield* lock.withPermits(1)(written)
@@ -234,6 +243,15 @@ export class Runner {
         { concurrency: "unbounded" }
       )
       return { _tag: "Joined", ends: ends.flat() }
+    })
+  }
+
+  /** It may have left until now; the unwinding looks it up. */
+  private interrupted(step: number): Effect.Effect<void> {
+    return Effect.map(this.attemptOf(step), ({ tries }) => {
+      this.doubts.set(step, "interrupted")
+      tries.isDoubtful = true
+      tries.endedAt = this.shared.leases.nowMillis()
     })
   }
 

@@ -95,6 +95,11 @@ export interface Run<Ctx, A, E, R, RV> {
 export interface Fails<E> {
   /** How a final failure is stored. */
   readonly error: Schema.Codec<E, unknown>
+  /**
+   * What becomes of the saga at a final failure, by its error: undone (unless set), or parked, for someone to decide. One that
+   * throws parks.
+   */
+  readonly onFailure?: "compensate" | "park" | ((error: NoInfer<E>) => "compensate" | "park") | undefined
 }
 
 /** @internal */
@@ -138,10 +143,13 @@ export interface AnyStep {
   readonly compensate: (outcome: Outcome<unknown>, ctx: AnyContext) => Effect.Effect<unknown, unknown, unknown>
   readonly undoSchedule: Schedule.Schedule<unknown> | undefined
   readonly undoTimeout: Duration.Input | undefined
+  readonly onFailure?: "compensate" | "park" | ((error: unknown) => "compensate" | "park") | undefined
   readonly inDoubt: "compensate" | "park" | undefined
   readonly closes: ReadonlyArray<string> | undefined
   readonly wait?: Wait | undefined
   readonly group?: number | undefined
+  /** Of a group, all or none. */
+  readonly interruptSiblings?: boolean | undefined
 }
 
 /** @internal */
@@ -180,12 +188,16 @@ interface AnyBranch {
 }
 
 /** @internal */
-export const addGroup = (self: unknown, branches: Readonly<Record<string, unknown>>): never => {
+export const addGroup = (
+  self: unknown,
+  branches: Readonly<Record<string, unknown>>,
+  interruptSiblings = false
+): never => {
   const saga = self as Untyped
   const group = saga.steps.reduce((max, { group }) => Math.max(max, group ?? 0), 0) + 1
   const steps = Object.entries(branches).map(([name, branch]) => {
     const { kind, options } = branch as AnyBranch
-    return { ...options as AnyStep, kind, name, group }
+    return { ...options as AnyStep, kind, name, group, interruptSiblings }
   })
   return makeUntyped(saga.name, saga.payload, [...saga.steps, ...steps]) as never
 }
