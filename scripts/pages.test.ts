@@ -124,6 +124,42 @@ describe("docs/from-python.md", () => {
   })
 })
 
+describe("docs/production.md", () => {
+  const text = readFileSync("docs/production.md", "utf8")
+  const sources = globSync("packages/{payments,sqlite}/src/**/*.ts").map((path) => readFileSync(path, "utf8")).join(
+    "\n"
+  )
+
+  it("names metrics that there are", () => {
+    const metrics = [...text.matchAll(/`(effect_payments_\w+)`/g)].map(([, name = ""]) => name)
+    assert.isAtLeast(metrics.length, 10)
+    assert.deepStrictEqual(metrics.filter((name) => !sources.includes(`"${name}"`)), [])
+  })
+
+  it("names options that there are", () => {
+    const options = [...text.matchAll(/`([a-z]+[A-Z]\w+)`/g)].map(([, name = ""]) => name)
+    assert.isAtLeast(options.length, 12)
+    // Of the client of Postgres.
+    const known = options.filter((name) => name !== "maxConnections")
+    assert.deepStrictEqual(known.filter((name) => !new RegExp(`\\b${name}\\b`).test(sources)), [])
+  })
+
+  it("names members that there are", () => {
+    const members = [
+      ...text.matchAll(
+        /`(IdempotencyStore|SagaLog|Saga|Idempotency|Inbox|Velocity|Resilience|Redaction|AuditLog|Card)\.(\w+)/g
+      )
+    ]
+    assert.isAtLeast(members.length, 20)
+    const missing = members.filter(([, module = "", member = ""]) =>
+      !new RegExp(`\\b(?:const|class|type) ${member}\\b`).test(
+        readFileSync(`packages/payments/src/${module}.ts`, "utf8")
+      )
+    )
+    assert.deepStrictEqual(missing.map(([name]) => name), [])
+  })
+})
+
 describe("README.md", () => {
   const text = readFileSync("README.md", "utf8")
 
@@ -131,7 +167,7 @@ describe("README.md", () => {
     const shown = [...text.matchAll(/^ok +\d+ {2}(.+?) {2,}\d /gm)].map(([, name = ""]) => name)
     const test = readFileSync("packages/examples/test/demo.test.ts", "utf8")
     const run = [...test.matchAll(/\["([^"]+)", true, \d\]/g)].map(([, name = ""]) => name)
-    assert.isAtLeast(run.length, 17)
+    assert.isAtLeast(run.length, 20)
     assert.deepStrictEqual(shown, run)
   })
 

@@ -316,17 +316,24 @@ const retryAfterOf = (header: string | undefined, now: number): Duration.Duratio
 
 // -- what went wrong, where there is none
 
-const transportReason = ({ reason }: HttpClientError.HttpClientError): PaymentError.Reason => {
+/** Whether the request surely has not left this machine. */
+export const isSurelyNotSent = ({ reason }: HttpClientError.HttpClientError): boolean => {
+  if (reason._tag === "InvalidUrlError" || reason._tag === "EncodeError") return true
+  const failures = reason._tag === "TransportError" ? failuresIn(reason.cause) : []
+  return failures.length > 0 && failures.every(isBeforeSending)
+}
+
+const transportReason = (error: HttpClientError.HttpClientError): PaymentError.Reason => {
+  const { reason } = error
   switch (reason._tag) {
     case "InvalidUrlError":
       return new PaymentError.NetworkError({ sent: false })
     case "EncodeError":
       return new PaymentError.InvalidRequest({ code: "request_not_encodable" })
     case "TransportError": {
-      const failures = failuresIn(reason.cause)
-      return failures.length > 0 && failures.every(isBeforeSending)
+      return isSurelyNotSent(error)
         ? new PaymentError.NetworkError({ sent: false })
-        : failures.some(({ code }) => code !== undefined && timeouts.has(code))
+        : failuresIn(reason.cause).some(({ code }) => code !== undefined && timeouts.has(code))
         ? new PaymentError.GatewayTimeout({})
         : new PaymentError.NetworkError({ sent: true })
     }

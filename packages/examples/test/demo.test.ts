@@ -7,7 +7,7 @@ import { fact, type Outcome, runAll, type Scenario } from "../src/demo/Scenario.
 import { GatewaySim } from "../src/gateway-sim/start.ts"
 import { runDemo } from "./support/runDemo.ts"
 
-const timeout = 240_000
+const timeout = 300_000
 
 const isRunning = (pid: number): boolean => {
   try {
@@ -17,7 +17,19 @@ const isRunning = (pid: number): boolean => {
   }
 }
 
-const simulatorIn = (text: string): number => Number(/simulator, process (\d+)/.exec(text)?.[1])
+/** The gateway, and the services as they were first started. */
+const processesIn = (text: string): ReadonlyArray<number> => [
+  Number(/simulator, process (\d+)/.exec(text)?.[1]),
+  ...(/^services  (.*)$/m.exec(text)?.[1] ?? "").split(", ").map((service) => Number(service.split(" ")[1]))
+]
+
+const isGone = (text: string): void => {
+  const pids = processesIn(text)
+  assert.lengthOf(pids, 5)
+  assert.deepStrictEqual(pids.filter(isRunning), [])
+}
+
+const everyStep = "inventory reserve, gateway authorize, gateway capture, accounting book, shipping ship, receipts send"
 
 describe("./scripts/demo", () => {
   it.live("goes as it has to, and prints nothing but data with --json", () =>
@@ -43,14 +55,36 @@ describe("./scripts/demo", () => {
           ["the reconciliation of the day", true, 0],
           ["a card number in a log line", true, 0],
           ["SIGKILL after the capture", true, 1],
-          ["SIGTERM in the middle", true, 1]
+          ["SIGTERM in the middle", true, 1],
+          ["an undo that fails", true, 1],
+          ["a service killed at its commit", true, 1],
+          ["the money in each ledger", true, 0]
         ],
         stdout
       )
       for (const scenario of scenarios) {
-        assert.hasAllKeys(scenario, ["name", "ok", "chargesInLedger", "detail"])
+        assert.hasAllKeys(scenario, ["name", "ok", "chargesInLedger", "detail", "shown"])
         assert.match(scenario.detail, /^.+: .+$/)
       }
+      const shown = (name: string) => scenarios.find((scenario) => scenario.name === name)?.shown
+      // One that goes well, one that is undone in reverse, one that somebody has to settle, one that another process ends.
+      assert.deepStrictEqual(shown("a checkout over two failures"), [everyStep])
+      assert.deepStrictEqual(shown("a shipment that is refused"), [
+        "inventory reserve, gateway authorize, gateway capture, accounting book",
+        "undone: accounting reverse, gateway refund, inventory release"
+      ])
+      assert.deepStrictEqual(shown("an undo that fails"), [
+        "payctl saga list --waiting   order-2008 FailedCompensation",
+        "payctl saga show             the undo of reserve (Unavailable)",
+        "payctl saga retry --by ada   Compensated; accounting reverse, gateway refund, inventory release"
+      ])
+      assert.deepStrictEqual(shown("SIGKILL after the capture"), [everyStep])
+      assert.deepStrictEqual(shown("the money in each ledger"), [
+        "gateway     captured EUR 421.00, refunded EUR 97.00, held EUR 0.00",
+        "accounting  sold EUR 421.00, reversed EUR 97.00",
+        "inventory   20 delivered, 5 sold, 15 left",
+        "shipping    5 parcels for EUR 324.00"
+      ])
       assert.deepStrictEqual([code, stderr, rest, left], [0, "", {}, []])
     }).pipe(Effect.scoped), timeout)
 
@@ -60,15 +94,15 @@ describe("./scripts/demo", () => {
       const lines = stdout.split("\n").filter((line) => /^(ok|FAIL) +\d/.test(line))
       assert.deepStrictEqual(
         lines.map((line) => line.slice(0, 7)),
-        Array.from({ length: 17 }, (_, index) => `${index === 5 ? "FAIL" : "ok  "}${String(index + 1).padStart(3)}`),
+        Array.from({ length: 20 }, (_, index) => `${index === 5 ? "FAIL" : "ok  "}${String(index + 1).padStart(3)}`),
         stdout
       )
       assert.match(lines[5] ?? "", / 3 {2}.*, but charges in the ledger: expected 1, saw 3$/)
-      assert.match(stdout, /\n16 of 17 as expected, in \d+\.\d s\. The gateway charged 12 times in all\.\n$/)
+      assert.match(stdout, /\n19 of 20 as expected, in \d+\.\d s\. The gateway charged 14 times in all\.\n$/)
       const width = Math.max(...lines.filter((line) => line.startsWith("ok")).map(({ length }) => length))
       assert.isAtMost(width, 120)
       assert.deepStrictEqual([code, stderr, left], [1, "", []])
-      assert.isFalse(isRunning(simulatorIn(stdout)))
+      isGone(stdout)
     }).pipe(Effect.scoped), timeout)
 
   const ends: ReadonlyArray<readonly [string, (child: ChildProcess) => void]> = [
@@ -86,7 +120,7 @@ describe("./scripts/demo", () => {
       })
       assert.notInclude(stdout, "as expected")
       assert.deepStrictEqual([code, stderr, left], [130, "", []])
-      assert.isFalse(isRunning(simulatorIn(stdout)))
+      isGone(stdout)
     }).pipe(Effect.scoped), timeout)
 
   it.live("explains itself, and refuses what it does not know", () =>

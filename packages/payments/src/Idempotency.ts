@@ -53,7 +53,7 @@ import { defaults, isDefault, policyOf, ttlOf } from "./internal/idempotency/pol
 import * as record from "./internal/idempotency/record.ts"
 import { reader, yearMillis } from "./internal/option/option.ts"
 import { codecOf } from "./internal/stack/canonical.ts"
-import type { Claim as ClaimService, GatewayCallMustBeInsideIdempotent } from "./internal/stack/claim.ts"
+import { type Claim as ClaimService, GatewayCallMustBeInsideIdempotent } from "./internal/stack/claim.ts"
 import { downstreamKey as deriveDownstreamKey } from "./internal/stack/makeClaim.ts"
 import type {
   BulkheadMustBeInsideIdempotent,
@@ -520,6 +520,48 @@ export const phase: {
  */
 export const bestEffort = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R | Claim> =>
   narrow(self, (claim) => ({ depart: (departure) => claim.depart({ ...departure, isBestEffort: true }) }))
+
+/**
+ * The downstream key for a call of this operation, or of this step of a saga, to something that is no `PaymentGateway`: a
+ * warehouse, a carrier, a service of your own that knows a key again.
+ *
+ * **Details**
+ *
+ * The same in every try, process and take-over; a step's undo has another one. `phase` tells calls of one operation apart
+ * ({@link phase} is put before it). Nobody notes that the call leaves: whether it may have happened is what its failure's
+ * `disposition` says.
+ *
+ * **Example** (the key that a step sends, which its `verify` can ask for)
+ *
+ * ```ts
+ * import { NodeCrypto } from "@effect/platform-node"
+ * import { Effect, Layer, Schema } from "effect"
+ * import { Idempotency, PaymentError, Saga, SagaLog } from "effect-payments"
+ *
+ * const order = Saga.make("order", { payload: Schema.String }).pipe(
+ *   Saga.pivot("ship", {
+ *     success: Schema.String,
+ *     error: PaymentError.PaymentError,
+ *     verify: "rerun",
+ *     run: () => Idempotency.currentDownstreamKey("ship")
+ *   })
+ * )
+ *
+ * const layer = Saga.layer().pipe(Layer.provide([SagaLog.layerStoreMemory(), NodeCrypto.layer]))
+ * const program = Saga.assertSucceeded(Saga.execute(order, "lamp", { id: "order-1" }))
+ * const { ship } = await Effect.runPromise(Effect.provide(program, layer))
+ *
+ * ship.slice(0, 4) // => "ep1_"
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const currentDownstreamKey = (phase: string): Effect.Effect<string, never, Claim> =>
+  Effect.flatMap(
+    GatewayCallMustBeInsideIdempotent,
+    (claim) => claim.downstreamKey(claim.phase === undefined ? phase : `${claim.phase}/${phase}`)
+  )
 
 /**
  * Marks an effect without side effects: it may be retried, limited and broken without a store. An effect that needs a

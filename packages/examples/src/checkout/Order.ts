@@ -53,11 +53,27 @@ export class DeliveryRefused
   }
 }
 
-/** The database gave no answer: its commit may have gone through. */
+/** Nobody answered, or with something that cannot be read: it may have happened. */
 export class NoAnswer extends Schema.TaggedError<NoAnswer>()("NoAnswer", { operation: Schema.String }) {
   readonly disposition = "Unknown" as const
   override get message(): string {
-    return `${this.operation}: no answer from the database`
+    return `${this.operation}: no answer`
+  }
+}
+
+/** It surely did not happen: no connection was made, or the other side says so. */
+export class Unavailable extends Schema.TaggedError<Unavailable>()("Unavailable", { operation: Schema.String }) {
+  readonly disposition = "NotExecuted" as const
+  override get message(): string {
+    return `${this.operation}: not available, nothing was done`
+  }
+}
+
+/** The sale was given up before its entry arrived. */
+export class SaleReversed extends Schema.TaggedError<SaleReversed>()("SaleReversed", { orderId: Schema.String }) {
+  readonly disposition = "Refused" as const
+  override get message(): string {
+    return `the sale of ${this.orderId} was reversed`
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * A checkout: reserve, authorize, capture, ship, send the receipt. All of it, or none.
+ * A checkout: reserve, authorize, capture, book the sale, ship, send the receipt. All of it, or none.
  *
  * No transaction spans a warehouse, a gateway and a carrier. A program that calls them one after the other leaves a mess
  * behind whenever it stops between two of them: stock that nobody buys, a card that is charged for nothing. Here each
@@ -7,11 +7,12 @@
  *
  * | step | undone by | in doubt |
  * |---|---|---|
- * | `reserve` | giving it back | run again: the warehouse knows the order |
- * | `authorize` | void, unless captured | looked up at the gateway |
- * | `capture` | refund | looked up at the gateway |
- * | `ship` | nothing: it decides | run again: the carrier knows the order |
- * | `receipt` | nothing: it follows | run again |
+ * | `reserve` | giving it back | the warehouse is asked for the step's key |
+ * | `authorize` | void, unless captured | the gateway is asked for the step's key |
+ * | `capture` | refund | the same |
+ * | `book` | an entry against it | the accounting is asked for the step's key |
+ * | `ship` | nothing: it decides | the carrier is asked for the step's key |
+ * | `receipt` | nothing: it follows | run again: the key is known again |
  *
  * What a gateway call needs besides (retries, a circuit, a quota, a time limit, an audit entry) is one function,
  * {@link throughStack}. The saga knows nothing of it, and the stack nothing of the saga.
@@ -27,9 +28,22 @@ import {
   Resilience,
   Saga
 } from "effect-payments"
-import { Fulfilment, Parcel, Reservation } from "./Fulfilment.ts"
-import { DeliveryRefused, NoAnswer, NotKept, Order, OutOfStock, ReservationClosed } from "./Order.ts"
+import { Accounting } from "./Accounting.ts"
+import { Fulfilment } from "./Fulfilment.ts"
+import {
+  DeliveryRefused,
+  NoAnswer,
+  NotKept,
+  Order,
+  OutOfStock,
+  ReservationClosed,
+  SaleReversed,
+  Unavailable
+} from "./Order.ts"
+import { Parcel } from "./Parcels.ts"
+import { Entry } from "./Sales.ts"
 import { contextOf, rules } from "./screening.ts"
+import { Reservation } from "./Stock.ts"
 
 /**
  * How patient the shop is with the gateway: how long a call may take, after which pause it is tried again, and for how
@@ -83,9 +97,9 @@ const lookedUp = (phase: "authorize" | "capture") => (ctx: unknown, doubt: Saga.
 export const checkout = Saga.make("checkout", { payload: Order }).pipe(
   Saga.step("reserve", {
     success: Reservation,
-    error: Schema.Union([OutOfStock, ReservationClosed, NoAnswer]),
+    error: Schema.Union([OutOfStock, ReservationClosed, NoAnswer, Unavailable]),
     run: ({ payload }) => Effect.flatMap(Fulfilment, ({ reserve }) => reserve(payload)),
-    verify: "rerun",
+    verify: ({ payload }, doubt) => Effect.flatMap(Fulfilment, ({ reserved }) => reserved(payload, doubt)),
     compensate: (_, { payload }) => Effect.flatMap(Fulfilment, ({ release }) => release(payload))
   }),
   Saga.step("authorize", {
@@ -137,16 +151,19 @@ export const checkout = Saga.make("checkout", { payload: Order }).pipe(
     // What is captured cannot be voided any more: its refund gives all of it back.
     closes: ["authorize"]
   }),
+  Saga.step("book", {
+    success: Entry,
+    error: Schema.Union([SaleReversed, NoAnswer, Unavailable]),
+    run: ({ payload }) => Effect.flatMap(Accounting, ({ book }) => book(payload)),
+    verify: ({ payload }, doubt) => Effect.flatMap(Accounting, ({ booked }) => booked(payload, doubt)),
+    compensate: (_, { payload }) => Effect.flatMap(Accounting, ({ reverse }) => reverse(payload))
+  }),
   Saga.pivot("ship", {
     success: Parcel,
-    error: Schema.Union([DeliveryRefused, NoAnswer]),
+    error: Schema.Union([DeliveryRefused, NoAnswer, Unavailable]),
     run: ({ payload }) => Effect.flatMap(Fulfilment, ({ ship }) => ship(payload)),
     // Not by running it again: a refusal would not tell whether the parcel of the first time is on its way.
-    verify: ({ payload }) =>
-      Effect.map(
-        Effect.flatMap(Fulfilment, ({ parcelOf }) => parcelOf(payload.orderId)),
-        (parcel) => Option.isSome(parcel) ? PaymentGateway.happened(parcel.value) : PaymentGateway.neverHappened
-      )
+    verify: ({ payload }, doubt) => Effect.flatMap(Fulfilment, ({ shipped }) => shipped(payload, doubt))
   }),
   Saga.retriable("receipt", {
     success: Schema.Void,

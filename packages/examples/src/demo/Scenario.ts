@@ -22,6 +22,8 @@ export interface Told {
   /** What happened, as it was seen. */
   readonly happened: string
   readonly facts: ReadonlyArray<Fact>
+  /** What others have written down of it: lines for the reader. */
+  readonly shown?: ReadonlyArray<string>
 }
 
 /** `rows` are those of the ledger since the purchase began. */
@@ -52,10 +54,11 @@ export interface Outcome {
   readonly ok: boolean
   readonly chargesInLedger: number
   readonly detail: string
+  readonly shown: ReadonlyArray<string>
 }
 
-const scenarioWithinMillis = 60_000
-const allWithinMillis = 180_000
+const scenarioWithinMillis = 120_000
+const allWithinMillis = 240_000
 
 /**
  * Runs the scenarios in order and hands on each outcome as it comes. One that fails, hangs or surprises is not ok and
@@ -97,6 +100,7 @@ const runOne = Effect.fnUntraced(function*<R>(scenario: Scenario<R>, before: Led
     name: scenario.name,
     ok: surprises.length === 0,
     chargesInLedger,
+    shown: told.shown ?? [],
     detail: surprises.length === 0
       ? `${told.happened}: ${scenario.why}`
       : `${told.happened}, but ${

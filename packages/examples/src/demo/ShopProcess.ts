@@ -10,6 +10,12 @@ export const Task = Schema.Struct({
   gatewayUrl: Schema.String,
   filename: Schema.String,
   schema: Schema.String,
+  services: Schema.Struct({
+    inventory: Schema.String,
+    shipping: Schema.String,
+    accounting: Schema.String,
+    receipts: Schema.String
+  }),
   leaseMillis: Schema.Finite,
   attemptMillis: Schema.Finite,
   /** An order to place, or the id of one to wait for. */

@@ -8,7 +8,7 @@ import { Ledger, toRecord } from "../checkout/Ledger.ts"
 import { WebhookTarget } from "../checkout/server.ts"
 import { scheme } from "../checkout/webhooks.ts"
 import { GatewaySim } from "../gateway-sim/start.ts"
-import { order, place } from "./order.ts"
+import { orders, place } from "./order.ts"
 import { count, fact, type Scenario, until } from "./Scenario.ts"
 
 const webhooks = {
@@ -18,7 +18,7 @@ const webhooks = {
   run: Effect.fnUntraced(function*(rows) {
     const { ledger, redeliverWebhook, webhookStats } = yield* GatewaySim
     const { all } = yield* Ledger
-    const { _tag } = yield* place(order("order-2005", "21.00"))
+    const { _tag } = yield* place(orders.announced)
     const ids = (yield* rows).map(({ transactionId }) => transactionId)
     const { operations } = yield* ledger
     // Those of the orders before it, too: what is booked from here on was booked by a duplicate or a forged event.

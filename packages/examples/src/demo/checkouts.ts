@@ -1,7 +1,7 @@
 /**
  * What goes wrong with checkouts, in order, each met by the saga of `checkout/checkout.ts`.
  */
-import { Duration, Effect, Redacted } from "effect"
+import { Effect, Redacted } from "effect"
 import { PaymentError, Saga } from "effect-payments"
 import { checkout } from "../checkout/checkout.ts"
 import { Fulfilment } from "../checkout/Fulfilment.ts"
@@ -10,11 +10,13 @@ import { WebhookTarget } from "../checkout/server.ts"
 import type { Place } from "../checkout/stores.ts"
 import { GatewaySim } from "../gateway-sim/start.ts"
 import { aftermath } from "./aftermath.ts"
-import { order, place, sku } from "./order.ts"
+import { capturesOf, isReleased, isShipped, kindsOf, netOf, outcomeOf, requestsOf, start, undosOf } from "./facts.ts"
+import { delivered, orders, place, sku } from "./order.ts"
 import { count, fact, type Row, type Scenario, sent, until } from "./Scenario.ts"
-import * as ShopProcess from "./ShopProcess.ts"
+import { everyStep, stuck } from "./stuck.ts"
+import { trailOf } from "./trail.ts"
 
-const lamp = order("order-2001", "79.00")
+const { lamp } = orders
 
 const transient = {
   name: "a checkout over two failures",
@@ -25,12 +27,15 @@ const transient = {
     yield* plan({ plan: "fail-before, drop-before" })
     const { _tag } = yield* place(lamp)
     const seen = yield* rows
+    const { done } = yield* trailOf(lamp, seen)
     return {
       happened: `${yield* outcomeOf(lamp)}, authorized at request ${seen[0]?.requests}`,
+      shown: [done],
       facts: [
         fact("end", "Completed", _tag),
         fact("requests to authorize", 3, seen[0]?.requests),
         fact("at the gateway", "authorize, capture", kindsOf(seen)),
+        fact("in the journals", everyStep, done),
         fact("net", 7900n, netOf(seen)),
         ...yield* isShipped(lamp)
       ]
@@ -67,19 +72,22 @@ const again = {
 
 const shipmentRefused = {
   name: "a shipment that is refused",
-  why: "what was done is undone, backwards",
+  why: "all is undone, backwards",
   charges: 1,
   run: Effect.fnUntraced(function*(rows) {
     const { available } = yield* Fulfilment
     const before = yield* available(sku)
-    const lost = order("order-2002", "45.00", { shipTo: "AQ" })
+    const lost = orders.undeliverable
     const execution = yield* place(lost)
     const seen = yield* rows
+    const { done, undone } = yield* trailOf(lost, seen)
     return {
-      happened: `${seen.at(-1)?.status}, ${yield* outcomeOf(lost)}, net ${netOf(seen)}`,
+      happened: `reversed, ${seen.at(-1)?.status}, ${yield* outcomeOf(lost)}, net ${netOf(seen)}`,
+      shown: [done, `undone: ${undone}`],
       facts: [
         fact("end", "Compensated", execution._tag),
-        fact("undone", "capture Undone, authorize Skipped, reserve Undone", undosOf(execution)),
+        fact("undone", "book Undone, capture Undone, authorize Skipped, reserve Undone", undosOf(execution)),
+        fact("in the journals", "accounting reverse, gateway refund, inventory release", undone),
         fact("at the gateway", "authorize, capture, refund", kindsOf(seen)),
         fact("net", 0n, netOf(seen)),
         fact("in stock", before, yield* available(sku)),
@@ -96,7 +104,7 @@ const captureRefused = {
   run: Effect.fnUntraced(function*(rows) {
     const { plan } = yield* GatewaySim
     yield* plan({ plan: "none, decline=expired_card" })
-    const lost = order("order-2003", "33.00")
+    const lost = orders.captureRefused
     const execution = yield* place(lost)
     const seen = yield* rows
     return {
@@ -117,7 +125,7 @@ const blocked = {
   why: "a bad order costs no fee",
   charges: 0,
   run: Effect.fnUntraced(function*(rows) {
-    const bad = order("order-2004", "60.00", { email: "Mallory@Example.com" })
+    const bad = orders.blocked
     const execution = yield* place(bad)
     const seen = yield* rows
     const error = execution._tag === "Compensated" && execution.cause._tag === "Failed" ? execution.cause.error : null
@@ -134,20 +142,6 @@ const blocked = {
     }
   })
 } satisfies Scenario<unknown>
-
-// Long enough for a busy machine to renew it, short enough to wait for.
-const lease = Duration.seconds(4)
-
-const start = (place: Place, order: Order | string) =>
-  Effect.flatMap(GatewaySim, ({ baseUrl }) =>
-    ShopProcess.start({
-      gatewayUrl: baseUrl,
-      filename: place.filename,
-      schema: place.schema,
-      leaseMillis: Duration.toMillis(lease),
-      attemptMillis: 60_000,
-      order
-    }))
 
 /** The order is at the gateway, captured, and the process that placed it has no answer: it is ended there. */
 const endedAtCapture = Effect.fnUntraced(function*(
@@ -168,6 +162,7 @@ const endedAtCapture = Effect.fnUntraced(function*(
   const between = yield* state
   const { ended } = yield* Effect.flatMap(start(place, order.orderId), ({ answer }) => answer)
   const seen = yield* rows
+  const { done } = yield* trailOf(order, seen)
   return {
     end,
     happened: `${yield* outcomeOf(order)}, ${count(capturesOf(seen), "capture")}`,
@@ -178,8 +173,10 @@ const endedAtCapture = Effect.fnUntraced(function*(
       fact("at the gateway", "authorize, capture", kindsOf(seen)),
       fact("requests to capture", 1, seen[1]?.requests),
       fact("look-ups of the capture", 1, seen[1]?.lookups),
+      fact("in the journals", everyStep, done),
       ...yield* isShipped(order)
-    ]
+    ],
+    shown: [done]
   }
 }, Effect.scoped)
 
@@ -188,8 +185,9 @@ const killed = (place: Place) => ({
   why: "a crash loses no order",
   charges: 1,
   run: Effect.fnUntraced(function*(rows) {
-    const { end, facts, happened } = yield* endedAtCapture(rows, place, order("order-2006", "88.00"), "SIGKILL")
+    const { end, facts, happened, shown } = yield* endedAtCapture(rows, place, orders.killed, "SIGKILL")
     return {
+      shown,
       happened: `then, by another process, ${happened}`,
       facts: [fact("end of the first process", "SIGKILL", end), ...facts]
     }
@@ -201,8 +199,9 @@ const suspended = (place: Place) => ({
   why: "a deploy undoes nothing",
   charges: 1,
   run: Effect.fnUntraced(function*(rows) {
-    const { end, facts, happened } = yield* endedAtCapture(rows, place, order("order-2007", "99.00"), "SIGTERM")
+    const { end, facts, happened, shown } = yield* endedAtCapture(rows, place, orders.suspended, "SIGTERM")
     return {
+      shown,
       happened: `suspended, then ${happened}`,
       facts: [fact("end of the first process", "exit code 130", end), ...facts]
     }
@@ -218,7 +217,8 @@ export const checkouts = (place: Place) => [
   blocked,
   ...aftermath,
   killed(place),
-  suspended(place)
+  suspended(place),
+  ...stuck(place)
 ]
 
 /** What has to be there before the first of them. */
@@ -226,41 +226,5 @@ export const prepare = Effect.gen(function*() {
   const { secret, url } = yield* WebhookTarget
   const { registerWebhook } = yield* GatewaySim
   yield* registerWebhook({ url, secret: Redacted.value(secret) })
-  yield* Effect.flatMap(Fulfilment, ({ restock }) => restock(sku, 20))
-})
-
-// --- what the gateway and the shop show
-
-const kindsOf = (rows: ReadonlyArray<Row>): string =>
-  rows.map(({ kind, status }) => status === "refused" ? `${kind} refused` : kind).join(", ")
-
-const capturesOf = (rows: ReadonlyArray<Row>): number => rows.filter(({ status }) => status === "captured").length
-
-const requestsOf = (rows: ReadonlyArray<Row>): number => rows.reduce((sum, { requests }) => sum + requests, 0)
-
-/** In minor units: what the payer has paid in the end. */
-const netOf = (rows: ReadonlyArray<Row>): bigint =>
-  rows.reduce((sum, { amountMinor = "0", status }) => {
-    if (status === "captured") return sum + BigInt(amountMinor)
-    return status === "refunded" ? sum - BigInt(amountMinor) : sum
-  }, 0n)
-
-const undosOf = (execution: Saga.Execution<unknown, unknown>): string =>
-  execution._tag === "Compensated" ? execution.undos.map(({ _tag, step }) => `${step} ${_tag}`).join(", ") : ""
-
-/** In a word: what became of the order at the shop. */
-const outcomeOf = ({ orderId }: Order) =>
-  Effect.map(
-    Effect.flatMap(Fulfilment, ({ standing }) => standing(orderId)),
-    ({ parcels, reservation }) => parcels > 0 ? "shipped" : reservation
-  )
-
-const isShipped = Effect.fnUntraced(function*({ orderId }: Order) {
-  const { parcels, receipts, reservation } = yield* Effect.flatMap(Fulfilment, ({ standing }) => standing(orderId))
-  return [fact("reservation", "held", reservation), fact("parcels", 1, parcels), fact("receipts", 1, receipts)]
-})
-
-const isReleased = Effect.fnUntraced(function*({ orderId }: Order) {
-  const { parcels, receipts, reservation } = yield* Effect.flatMap(Fulfilment, ({ standing }) => standing(orderId))
-  return [fact("reservation", "released", reservation), fact("parcels", 0, parcels), fact("receipts", 0, receipts)]
+  yield* Effect.flatMap(Fulfilment, ({ restock }) => restock(sku, delivered))
 })

@@ -8,9 +8,11 @@ export const usage = `Charges cards and takes orders at a gateway that misbehave
 
 Usage: ./scripts/demo [--json] [--gateway-dedup on|off]
 
-  --json               print { "scenarios": [{ "name", "ok", "chargesInLedger", "detail" }] } and nothing else
+  --json               print { "scenarios": [{ "name", "ok", "chargesInLedger", "detail", "shown" }] } and nothing else
   --gateway-dedup off  the gateway breaks its promise to know a key again: a payer pays twice, and the demo says so
   --help               print this
+
+The gateway and the services of the shop are processes of their own, which misbehave as they are told.
 
 Records are in a fresh SQLite file; in Postgres where DATABASE_URL is set, circuits and counters in Redis where REDIS_URL is.
 

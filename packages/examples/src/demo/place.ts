@@ -11,6 +11,8 @@ import { join } from "node:path"
 import { layerPostgres, type Place, urls } from "../checkout/stores.ts"
 
 export interface Fresh extends Place {
+  /** Of the services' databases. */
+  readonly folder: string
   /** For the reader. */
   readonly stores: string
 }
@@ -26,6 +28,7 @@ export const make = Effect.gen(function*() {
   return {
     filename: join(folder, "records.sqlite"),
     schema,
+    folder,
     stores: Option.isSome(redis) ? `${database}; Redis, prefix ${schema}` : database
   } satisfies Fresh
 })

@@ -5,7 +5,7 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Console, Effect, Schema } from "effect"
 
 // A child outlives no parent: its standard input closes when the parent is gone.
-const orphaned = Effect.callback<void>((resume) => {
+export const orphaned = Effect.callback<void>((resume) => {
   process.stdin.resume().once("close", () => resume(Effect.void))
 })
 

@@ -71,9 +71,15 @@ export const isForLookups = ({ name }: Fault): boolean => name.startsWith("looku
 export const isBefore = ({ name }: Fault): boolean =>
   name.endsWith("-before") || name === "rate-limit" || name === "rate-limit-date"
 
-export const parse = (plan: string): Result.Result<ReadonlyArray<Fault>, string> =>
+export const parse = (plan: string): Result.Result<ReadonlyArray<Fault>, string> => parseWith(plan, parseFault)
+
+/** The same over other words. */
+export const parseWith = <F>(
+  plan: string,
+  parseFault: (text: string) => Result.Result<F, string>
+): Result.Result<ReadonlyArray<F>, string> =>
   Result.gen(function*() {
-    const faults: Array<Fault> = []
+    const faults: Array<F> = []
     for (const part of plan.split(",")) {
       const [text = "", ...options] = part.split(";").map((word) => word.trim())
       const fault = yield* parseFault(text)

@@ -4,6 +4,7 @@
  * What has been received is processed, whether or not the client waits for the answer: the work runs in a fiber of the
  * server. One answer per key: the first is kept and given again, a refusal too.
  */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
@@ -53,7 +54,7 @@ interface State {
   readonly kept: Map<string, Kept>
   readonly attempts: Map<string, number>
   readonly lookups: Map<string, number>
-  readonly rows: Array<Operation>
+  readonly rows: Array<Operation & { readonly at: number }>
   readonly plans: Array<{ readonly match: typeof Planned.Type; readonly faults: Array<Fault> }>
   books: Books
 }
@@ -206,7 +207,7 @@ const execute = (books: Books, incoming: Incoming, fault: Fault): Reply => {
   }
 }
 
-const record = ({ rows, webhooks }: State, incoming: Incoming, { body }: Reply): Effect.Effect<void> => {
+const record = Effect.fnUntraced(function*({ rows, webhooks }: State, incoming: Incoming, { body }: Reply) {
   const { amountMinor, currency, key, kind } = incoming
   const row: Operation = "error" in body
     ? { key, kind, status: "refused", amountMinor, currency, code: body.error.code }
@@ -218,9 +219,9 @@ const record = ({ rows, webhooks }: State, incoming: Incoming, { body }: Reply):
       currency: body.currency,
       transactionId: body.id
     }
-  rows.push(row)
-  return webhooks.emit(`${kind}.${row.status === "refused" ? "refused" : "succeeded"}`, row)
-}
+  rows.push({ ...row, at: yield* Clock.currentTimeMillis })
+  yield* webhooks.emit(`${kind}.${row.status === "refused" ? "refused" : "succeeded"}`, row)
+})
 
 const declined = (code: string): Reply => failure(402, "card_error", code)
 

@@ -57,8 +57,8 @@ export const Operation = Schema.Struct({
 })
 export type Operation = typeof Operation.Type
 
-/** An operation, and how many requests and look-ups have come under its key. */
-const LedgerRow = Schema.Struct({ ...Operation.fields, requests: Schema.Int, lookups: Schema.Int })
+/** An operation, when it was done, and how many requests and look-ups have come under its key. */
+const LedgerRow = Schema.Struct({ ...Operation.fields, at: Schema.Int, requests: Schema.Int, lookups: Schema.Int })
 
 /** `charges` counts approved authorizations: each holds or takes a payer's money. Sums are minor units. */
 export const Ledger = Schema.Struct({

@@ -2,8 +2,7 @@
  * Starts the simulator as a process of its own, and ends it with the scope.
  */
 import { Context, Effect, Layer, Schema, type Scope } from "effect"
-import { type ChildProcess, spawn } from "node:child_process"
-import { fileURLToPath } from "node:url"
+import * as Child from "../child.ts"
 import { type Endpoint, Ledger, type Planned, WebhookStats } from "./Wire.ts"
 
 export interface Options {
@@ -43,27 +42,20 @@ export class GatewaySim extends Context.Service<GatewaySim, {
   readonly stop: Effect.Effect<void>
 }>()("@effect-payments/examples/GatewaySim") {}
 
-const startWithin = "30 seconds"
-const endWithin = "3 seconds"
 const answerWithinMillis = 10_000
-const outputMax = 4096
 
 /** Starts it on a free port of 127.0.0.1 and waits until it listens. */
 export const start = (options: Options = {}): Effect.Effect<GatewaySim["Service"], GatewaySimError, Scope.Scope> =>
   Effect.gen(function*() {
-    const child = yield* Effect.acquireRelease(Effect.sync(() => launch(options)), end)
-    const port = yield* listening(child).pipe(
-      Effect.timeoutOrElse({
-        duration: startWithin,
-        orElse: () => Effect.fail(new GatewaySimError({ operation: "start", detail: `silent for ${startWithin}` }))
-      })
+    const { pid, port, stop } = yield* Child.start(new URL("main.ts", import.meta.url), argumentsOf(options)).pipe(
+      Effect.mapError(({ detail }) => new GatewaySimError({ operation: "start", detail }))
     )
     const baseUrl = `http://127.0.0.1:${port}`
     const ledger = get(baseUrl, "/ledger", Ledger)
     return GatewaySim.of({
       baseUrl,
       port,
-      pid: child.pid ?? 0,
+      pid,
       ledger,
       charges: Effect.map(ledger, ({ charges }) => charges),
       plan: (planned) => post(baseUrl, "/admin/plan", planned),
@@ -71,14 +63,14 @@ export const start = (options: Options = {}): Effect.Effect<GatewaySim["Service"
       registerWebhook: (endpoint) => post(baseUrl, "/admin/webhooks", endpoint),
       redeliverWebhook: (id) => post(baseUrl, "/admin/webhooks/redeliver", { id }),
       webhookStats: get(baseUrl, "/admin/webhooks", WebhookStats),
-      stop: end(child)
+      stop
     })
   })
 
 export const layer = (options?: Options): Layer.Layer<GatewaySim, GatewaySimError> =>
   Layer.effect(GatewaySim, start(options))
 
-const launch = (options: Options): ChildProcess => {
+const argumentsOf = (options: Options): ReadonlyArray<string> => {
   const flags: Record<string, string | number | undefined> = {
     port: 0,
     seed: options.seed,
@@ -88,47 +80,12 @@ const launch = (options: Options): ChildProcess => {
     "operations-max": options.operationsMax,
     "api-key": options.apiKey
   }
-  return spawn(process.execPath, [
-    "--conditions=@effect-payments/source",
-    fileURLToPath(new URL("main.ts", import.meta.url)),
+  return [
     ...Object.entries(flags).flatMap(([name, value]) => value === undefined ? [] : [`--${name}`, String(value)]),
     // The child ends when this process does, also when it is killed and no finalizer runs.
     "--until-stdin-closes"
-  ], { stdio: ["pipe", "pipe", "pipe"] })
+  ]
 }
-
-const decodeLine = Schema.decodeOption(Schema.fromJsonString(Schema.Struct({ listening: Schema.Int })))
-
-const listening = (child: ChildProcess): Effect.Effect<number, GatewaySimError> =>
-  Effect.callback((resume) => {
-    let output = ""
-    let errors = ""
-    const fail = (detail: string) => resume(Effect.fail(new GatewaySimError({ operation: "start", detail })))
-    // Both are read to the end, or the child would block on a full pipe.
-    child.stdout?.on("data", (chunk: Buffer) => {
-      output = `${output}${chunk}`.slice(0, outputMax)
-      const line = decodeLine(output.slice(0, Math.max(output.indexOf("\n"), 0)))
-      if (line._tag === "Some") resume(Effect.succeed(line.value.listening))
-    })
-    child.stderr?.on("data", (chunk: Buffer) => {
-      errors = `${errors}${chunk}`.slice(-outputMax)
-    })
-    child.once("error", ({ message }) => fail(message))
-    child.once("close", (code) => fail(`ended with code ${code}: ${errors.trim()}`))
-  })
-
-const end = (child: ChildProcess): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return Effect.void
-    const exited = Effect.callback<void>((resume) => {
-      child.once("exit", () => resume(Effect.void))
-    })
-    child.kill("SIGTERM")
-    return Effect.timeoutOrElse(exited, {
-      duration: endWithin,
-      orElse: () => Effect.sync(() => void child.kill("SIGKILL"))
-    })
-  })
 
 const send = (baseUrl: string, path: string, init: RequestInit) =>
   Effect.tryPromise({
