@@ -1,11 +1,13 @@
 // First calls and replays on Redis, one after the other and 64 at once, beside what has no guarantees and the same commands
-// on the wire: a bare SET NX and SET for a first call, a bare SET NX GET for a replay. And beside Powertools over the same
-// Redis, with a key apart from the payload. Its check that the payload is the same stays off: what it saves on Redis at the
+// on the wire: a bare SET NX and SET for a first call, a bare SET NX GET for a replay. Then beside the scripts that the store
+// sends, sent by nobody but the client: what is between them and the two commands is the server's part, and the rest is ours.
+// And beside Powertools over the same Redis, with a key apart from the payload. Its check that the payload is the same stays off: what it saves on Redis at the
 // end of a call has lost the hash, and each replay would be refused.
 import { CachePersistenceLayer } from "@aws-lambda-powertools/idempotency/cache"
 import { NodeCrypto, NodeRedis } from "@effect/platform-node"
 import { Effect, Layer, Logger, ManagedRuntime } from "effect"
 import { Idempotency, IdempotencyStore } from "effect-payments"
+import { Redis } from "effect/persistence"
 import { createClient } from "redis"
 import { charge, makePowertools, ours } from "./charge.ts"
 import { measure } from "./measure.ts"
@@ -29,14 +31,15 @@ const fresh = (): string => `key-${process.pid}-${(last++).toString(36).padStart
 
 // --- callers
 
-const callers = (concurrency: Concurrency, call: () => Promise<unknown>) => ({
+/** One call may be the work of some callers, who wait for it together. */
+const callers = (concurrency: Concurrency, call: () => Promise<unknown>, together = 1) => ({
   operations: operations[concurrency],
   run: () => {
     const each = operations[concurrency] / concurrency
     const caller = async () => {
       for (let i = 0; i < each; i++) await call()
     }
-    return Promise.all(Array.from({ length: concurrency }, caller))
+    return Promise.all(Array.from({ length: concurrency / together }, caller))
   }
 })
 
@@ -75,6 +78,66 @@ const effectPromise = async () => undefined
 const setOrGet = (client: Client) => () =>
   client.sendCommand(["SET", "bare:replayed", claimed, "NX", "GET", "PX", "30000"])
 
+// --- the scripts alone, as the store sends them
+
+/** As many records as share a script. */
+const shared = { 1: 1, 64: 32 }
+
+/** Stands in the keys for what is fresh in each call, and has its length. */
+const placeholder = fresh().replaceAll(/[^-]/g, "x")
+
+interface Sent {
+  readonly command: ReadonlyArray<string>
+  readonly reply: unknown
+}
+
+/** What the store sends for first calls at the same time, and the replies. */
+const record = (client: Client, count: number) =>
+  Effect.gen(function*() {
+    const sent: Array<Sent> = []
+    const unused = Effect.die("not for scripts")
+    const recording = Redis.make({
+      send: <A>(...command: [string, ...ReadonlyArray<string>]) =>
+        Effect.promise(async () => {
+          const reply: unknown = await client.sendCommand(command)
+          if (command[0] === "EVALSHA") sent.push({ command, reply })
+          return reply as A
+        }),
+      subscribe: () => unused,
+      connect: unused
+    })
+    const layer = Idempotency.layer({ sweepEvery: false }).pipe(
+      Layer.provide(IdempotencyStore.layerStoreRedis()),
+      Layer.provide(Layer.effect(Redis.Redis, recording)),
+      Layer.provide(NodeCrypto.layer)
+    )
+    const calls = Array.from({ length: count }, (_, index) => ours(`${placeholder}-${index}`))
+    yield* Effect.provide(Effect.all(calls, { concurrency: "unbounded", discard: true }), layer)
+    const [claim, finish, ...more] = sent
+    if (claim === undefined || finish === undefined || more.length > 0) {
+      return yield* Effect.die(new Error(`${sent.length} scripts for ${count} calls: there should be two`))
+    }
+    return { claim, finish }
+  })
+
+const timeOf = (reply: unknown): string => Array.isArray(reply) ? String(reply[0]) : ""
+
+// The first fence of a record is the time of its claim.
+const scriptsOf = async (client: Client, count: number) => {
+  const { claim, finish } = await Effect.runPromise(Effect.scoped(record(client, count)))
+  const fence = timeOf(claim.reply)
+  return {
+    firstCall: async () => {
+      const key = fresh()
+      const renamed = (text: string) => text.replace(placeholder, key)
+      const now = timeOf(await client.sendCommand(claim.command.map(renamed)))
+      await effectPromise()
+      await client.sendCommand(finish.command.map((text) => text === fence ? now : renamed(text)))
+    },
+    replay: () => client.sendCommand(claim.command)
+  }
+}
+
 // --- the run
 
 const compare = async (url: string, concurrency: Concurrency) => {
@@ -92,14 +155,18 @@ const compare = async (url: string, concurrency: Concurrency) => {
   try {
     await setTwice(client)()
     await client.sendCommand(["SET", "bare:replayed", succeeded])
+    const together = shared[concurrency]
+    const scripts = await scriptsOf(client, together)
     for (const key of replayed) {
       await runtime.runPromise(ours(key))
       await peer({ key, payload: charge })
     }
     const contenders = {
       "SET NX and SET": many(setTwice(client)),
+      "scripts alone, first call": callers(concurrency, scripts.firstCall, together),
       "first call": fibers(runtime, concurrency, fresh),
       "SET NX GET": many(setOrGet(client)),
+      "script alone, replay": callers(concurrency, scripts.replay, together),
       "replay": fibers(runtime, concurrency, nextReplayed),
       "Powertools, first call": many(() => peer({ key: fresh(), payload: charge })),
       "Powertools, replay": many(() => peer({ key: nextReplayed(), payload: charge }))
