@@ -1,8 +1,9 @@
 /** Runs that go from one runner to the next: what they know of what the one before has sent, and what they do not do. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Layer, Schema, Scope } from "effect"
+import { Context, Effect, Exit, Layer, Schema, Scope } from "effect"
 import { Saga } from "effect-payments"
 import {
+  ClusterError,
   ClusterWorkflowEngine,
   MessageStorage,
   RunnerHealth,
@@ -23,7 +24,7 @@ type Sagas = Parameters<typeof clusterSide>[1]
 /** Storage that stays, and runners over it that go. */
 const cluster = Effect.gen(function*() {
   const world = yield* makeWorld
-  const storage = yield* Layer.build(
+  const kept = yield* Layer.build(
     Layer.mergeAll(
       MessageStorage.layerMemory.pipe(Layer.provide(ShardingConfig.layer())),
       RunnerStorage.layerMemory,
@@ -31,6 +32,28 @@ const cluster = Effect.gen(function*() {
       ShardingConfig.layer()
     )
   )
+  const messages = Context.get(kept, MessageStorage.MessageStorage)
+  /** Activities whose request, or whose answer, is not kept the first time. */
+  const fails = new Set<string>()
+  const failing = (name: string) =>
+    Effect.suspend(() =>
+      fails.delete(name) ? Effect.fail(new ClusterError.PersistenceError({ cause: "planned" })) : Effect.void
+    )
+  const nameOf = (payload: unknown) => String((payload as { readonly name?: unknown } | undefined)?.name)
+  const requests = new Map<unknown, string>()
+  const storage = Context.add(kept, MessageStorage.MessageStorage, {
+    ...messages,
+    saveRequest: (request) => {
+      const name = nameOf(request.envelope.payload)
+      requests.set(String(request.envelope.requestId), name)
+      return Effect.andThen(failing(`request ${name}`), messages.saveRequest(request))
+    },
+    saveReply: (reply) =>
+      Effect.andThen(
+        failing(`reply ${requests.get(String(reply.reply.requestId))}`),
+        messages.saveReply(reply)
+      )
+  })
   const engine = () =>
     Layer.fresh(ClusterWorkflowEngine.layer.pipe(
       Layer.provide(Layer.fresh(Sharding.layer)),
@@ -43,7 +66,7 @@ const cluster = Effect.gen(function*() {
       const side = yield* Scope.provide(clusterSide("a runner", sagas, engine())(world), scope)
       return { ...side, stop: outlast(Scope.close(scope, Exit.void)) }
     })
-  return { ...world, runner }
+  return { ...world, runner, fails }
 })
 
 const pass = (times: number) =>
@@ -141,4 +164,30 @@ describe("a run whose runner is gone", () => {
       assert.propertyVal(yield* outlast(third.resume(watched)), "_tag", "Completed")
       assert.deepStrictEqual(shop.calls, ["a", "b", "look b", "b", "p", "r"])
     }).pipe(Effect.scoped))
+
+  for (const what of ["request run/0/b", "reply run/0/b", "request run/0/p", "reply run/0/p", "request begin/0/"]) {
+    it.effect(`goes on where the storage does not keep the ${what}`, () =>
+      Effect.gen(function*() {
+        const { fails, runner, shop } = yield* cluster
+        fails.add(what)
+        const { execute } = yield* runner(watched)
+        assert.propertyVal(yield* outlast(execute(watched, "x")), "_tag", "Completed")
+        assert.strictEqual(fails.size, 0)
+        // What may have happened was looked up, and did not happen twice.
+        assert.deepStrictEqual(shop.calls.filter((call) => !call.startsWith("look")), ["a", "b", "p", "r"])
+      }).pipe(Effect.scoped))
+  }
+})
+
+describe("a saga with a name", () => {
+  for (const length of [120, 121]) {
+    it.effect(`of ${length} characters is ${length > 120 ? "refused" : "taken"}`, () =>
+      Effect.gen(function*() {
+        const saga = Saga.make("x".repeat(length), { payload: Schema.String }).pipe(Saga.sleep("rest", "1 second"))
+        const { runner } = yield* cluster
+        const exit = yield* Effect.exit(Effect.flatMap(runner(saga), ({ execute }) => outlast(execute(saga, "x"))))
+        assert.strictEqual(Exit.isSuccess(exit), length <= 120)
+        if (Exit.isFailure(exit)) assert.include(String(exit.cause), "at most 120 characters")
+      }).pipe(Effect.scoped))
+  }
 })
