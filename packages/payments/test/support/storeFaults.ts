@@ -3,7 +3,7 @@ import { NodeRedis, NodeSocket, NodeSocketServer } from "@effect/platform-node"
 import { PgClient } from "@effect/sql-pg"
 import { inject } from "@effect/vitest"
 import { type Duration, Effect, Layer, Redacted, type Scope } from "effect"
-import { IdempotencyStore } from "effect-payments"
+import { IdempotencyStore, SagaLog } from "effect-payments"
 import { StoreFaults } from "effect-payments/testing"
 import { shiftRedis } from "../idempotency/shiftRedis.ts"
 import { shiftTime } from "../idempotency/shiftTime.ts"
@@ -86,5 +86,38 @@ export const redis: Faulty = {
       direct: store(redisUrl.href),
       proxied: onPort((port) => store(through(redisUrl, port)))
     }
+  })
+}
+
+/** A saga's log, through the proxy, and beside it in the same place. */
+export interface FaultyLog {
+  readonly name: string
+  readonly make: Effect.Effect<
+    {
+      readonly proxied: Layer.Layer<SagaLog.SagaLog, unknown, StoreFaults.StoreFaults>
+      readonly direct: Layer.Layer<SagaLog.SagaLog, unknown>
+    },
+    unknown,
+    Scope.Scope
+  >
+  readonly proxy: Layer.Layer<StoreFaults.StoreFaults, unknown>
+}
+
+export const postgresLog: FaultyLog = {
+  name: postgres.name,
+  proxy: postgres.proxy,
+  make: Effect.map(postgresClients, ({ direct, through }) => {
+    const log = SagaLog.layerStoreSql()
+    return { direct: Layer.provide(log, direct), proxied: Layer.provide(log, through()) }
+  })
+}
+
+export const redisLog: FaultyLog = {
+  name: redis.name,
+  proxy: redis.proxy,
+  make: Effect.sync(() => {
+    const prefix = `saga-faults-${process.pid}-${prefixes++}`
+    const log = (url: string) => SagaLog.layerStoreRedis({ prefix }).pipe(Layer.provide(NodeRedis.layer({ url })))
+    return { direct: log(redisUrl.href), proxied: onPort((port) => log(through(redisUrl, port))) }
   })
 }
