@@ -1,10 +1,10 @@
 /**
  * The long form of the kill tests: `npm run soak:idempotency -- --help`. The short one is among the integration tests.
  */
-import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import { Cause, Console, Effect, Exit } from "effect"
+import { Console, Effect } from "effect"
 import { randomInt } from "node:crypto"
 import { trialOf } from "./soak/broken.ts"
+import { runMain } from "./soak/command.ts"
 import { drive, type Report } from "./soak/drive.ts"
 import { type Flags, parse, usage } from "./soak/flags.ts"
 import { program } from "./soak/program.ts"
@@ -61,24 +61,4 @@ const tryBroken = Effect.fnUntraced(function*({ broken, json, seed = randomInt(2
   return seen.every(({ violations }) => Object.keys(violations).length > 0)
 }, Effect.scoped)
 
-const main = Effect.gen(function*() {
-  const flags = yield* Effect.fromResult(parse(process.argv.slice(2)))
-  if (flags.help) {
-    yield* Console.log(usage)
-    return 0
-  }
-  const run = flags.broken.length > 0 ? tryBroken : soak
-  return (yield* run(flags)) ? 0 : 1
-}).pipe(
-  Effect.catchTag("UsageError", ({ message }) => Effect.as(Console.error(`${message}\n\n${usage}`), 2))
-)
-
-NodeRuntime.runMain(main, {
-  disableErrorReporting: true,
-  teardown: (exit, onExit) => {
-    if (Exit.isSuccess(exit)) return onExit(exit.value as number)
-    if (Cause.hasInterruptsOnly(exit.cause)) return onExit(130)
-    console.error(Cause.pretty(exit.cause))
-    onExit(1)
-  }
-})
+runMain(parse, usage, (flags) => (flags.broken.length > 0 ? tryBroken : soak)(flags))

@@ -1,12 +1,13 @@
 /**
- * A process of `worker.main.ts`, as its callers and whoever strikes it see it.
+ * A process of a kill test, as its callers and whoever strikes it see it.
  */
-import { Effect, Schema } from "effect"
+import { Effect, type Option, Schema } from "effect"
 import { spawn } from "node:child_process"
 import { createInterface } from "node:readline"
-import { type Answer, type Call, FromWorker, Job, type Point, type Signal, ToWorker } from "./wire.ts"
+import type { Readable } from "node:stream"
+import type { Protocol, Signal } from "./wire.ts"
 
-export interface Worker {
+export interface Worker<Call, Answer, Point> {
   /** Whether it takes calls. One that is frozen does. */
   readonly isUp: () => boolean
   readonly up: Effect.Effect<void>
@@ -29,26 +30,21 @@ export interface Program {
   readonly env: Readonly<Record<string, string | undefined>>
 }
 
-const encodeJob = Schema.encodeSync(Schema.fromJsonString(Job))
-const encode = Schema.encodeSync(ToWorker)
-const decode = Schema.decodeOption(FromWorker)
-
 /** Starts it; it is killed with the scope. `onStray` is asked to wake one that froze when nobody waited for it. */
-export const start = Effect.fnUntraced(function*(program: Program, job: Job, onStray: (worker: Worker) => void) {
-  const child = yield* Effect.acquireRelease(
-    Effect.sync(() =>
-      spawn(process.execPath, [program.path, encodeJob(job)], {
-        stdio: ["pipe", "pipe", "inherit"],
-        env: program.env
-      })
-    ),
-    (child) => Effect.sync(() => void child.kill("SIGKILL"))
-  )
+export const start = Effect.fnUntraced(function*<Job, Call extends { readonly id: number }, Answer, Point>(
+  { fromWorker, job: jobSchema, toWorker }: Protocol<Job, Call, Answer, Point>,
+  program: Program,
+  job: Job,
+  onStray: (worker: Worker<Call, Answer, Point>) => void
+) {
+  const encode = Schema.encodeSync(toWorker)
+  const decode = Schema.decodeOption(fromWorker)
+  const child = yield* spawned(program, Schema.encodeSync(Schema.fromJsonString(jobSchema))(job))
   const waiting = new Map<number, (answer: Answer | undefined) => void>()
   const signals = { up: makeGate(), ended: makeGate() }
   let answered = 0
   let onStruck: ((point: Point) => void) | undefined
-  const worker: Worker = {
+  const worker: Worker<Call, Answer, Point> = {
     isUp: () => signals.up.isOpen() && !signals.ended.isOpen(),
     up: signals.up.wait,
     ended: signals.ended.wait,
@@ -72,21 +68,16 @@ export const start = Effect.fnUntraced(function*(program: Program, job: Job, onS
   }
   // It dies at any time: what is written to it then is lost, as it has to be.
   child.stdin.on("error", () => {})
-  createInterface({ input: child.stdout }).on("line", (text) => {
-    const decoded = decode(text)
-    // The last line of one that was killed may be half a line.
-    if (decoded._tag === "None") return
-    const line = decoded.value
-    switch (line._tag) {
-      case "Up":
-        return signals.up.open()
-      case "Answered":
-        answered++
-        return waiting.get(line.id)?.(line.answer)
-      case "Struck":
-        if (onStruck === undefined) return onStray(worker)
-        onStruck(line.point)
-        onStruck = undefined
+  readLines(child.stdout, decode, {
+    Up: signals.up.open,
+    Answered: ({ answer, id }) => {
+      answered++
+      waiting.get(id)?.(answer)
+    },
+    Struck: ({ point }) => {
+      if (onStruck === undefined) return onStray(worker)
+      onStruck(point)
+      onStruck = undefined
     }
   })
   child.once("close", () => {
@@ -96,6 +87,39 @@ export const start = Effect.fnUntraced(function*(program: Program, job: Job, onS
   })
   return worker
 })
+
+const spawned = ({ env, path }: Program, job: string) =>
+  Effect.acquireRelease(
+    Effect.sync(() => spawn(process.execPath, [path, job], { stdio: ["pipe", "pipe", "inherit"], env })),
+    (child) => Effect.sync(() => void child.kill("SIGKILL"))
+  )
+
+type From<Answer, Point> = Protocol<never, never, Answer, Point>["fromWorker"]["Type"]
+
+const readLines = <Answer, Point>(
+  output: Readable,
+  decode: (text: string) => Option.Option<From<Answer, Point>>,
+  on: {
+    readonly Up: () => void
+    readonly Answered: (line: Extract<From<Answer, Point>, { readonly _tag: "Answered" }>) => void
+    readonly Struck: (line: Extract<From<Answer, Point>, { readonly _tag: "Struck" }>) => void
+  }
+): void => {
+  createInterface({ input: output }).on("line", (text) => {
+    const decoded = decode(text)
+    // The last line of one that was killed may be half a line.
+    if (decoded._tag === "None") return
+    const line = decoded.value
+    switch (line._tag) {
+      case "Up":
+        return on.Up()
+      case "Answered":
+        return on.Answered(line)
+      case "Struck":
+        return on.Struck(line)
+    }
+  })
+}
 
 interface Gate {
   readonly isOpen: () => boolean

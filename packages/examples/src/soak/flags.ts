@@ -58,18 +58,8 @@ export const parse = (args: ReadonlyArray<string>): Result.Result<Flags, UsageEr
         }).values,
       catch: (cause) => new UsageError({ message: cause instanceof Error ? cause.message : String(cause) })
     })
-    const stores = values.store === "all" ? all : all.filter((store) => store === values.store)
-    if (stores.length === 0) {
-      return yield* Result.fail(
-        new UsageError({ message: `--store takes sqlite, postgres, redis or all, not '${values.store}'` })
-      )
-    }
-    const broken = values.broken === "all" ? Broken.literals : Broken.literals.filter((name) => name === values.broken)
-    if (values.broken !== undefined && broken.length === 0) {
-      return yield* Result.fail(
-        new UsageError({ message: `--broken takes ${Broken.literals.join(", ")} or all, not '${values.broken}'` })
-      )
-    }
+    const stores = yield* storesOf(values.store)
+    const broken = yield* brokenOf(Broken.literals, values.broken)
     return {
       help: values.help,
       json: values.json,
@@ -82,7 +72,25 @@ export const parse = (args: ReadonlyArray<string>): Result.Result<Flags, UsageEr
     }
   })
 
-const countOf = (name: string, text: string, max = countMax): Result.Result<number, UsageError> =>
+export const storesOf = (name: string): Result.Result<ReadonlyArray<StoreAt["kind"]>, UsageError> => {
+  const stores = name === "all" ? all : all.filter((store) => store === name)
+  return stores.length > 0
+    ? Result.succeed(stores)
+    : Result.fail(new UsageError({ message: `--store takes sqlite, postgres, redis or all, not '${name}'` }))
+}
+
+/** None without a name. */
+export const brokenOf = <A extends string>(
+  known: ReadonlyArray<A>,
+  name: string | undefined
+): Result.Result<ReadonlyArray<A>, UsageError> => {
+  const broken = name === "all" ? known : known.filter((each) => each === name)
+  return name === undefined || broken.length > 0
+    ? Result.succeed(broken)
+    : Result.fail(new UsageError({ message: `--broken takes ${known.join(", ")} or all, not '${name}'` }))
+}
+
+export const countOf = (name: string, text: string, max = countMax): Result.Result<number, UsageError> =>
   /^[0-9]{1,10}$/.test(text) && Number(text) <= max
     ? Result.succeed(Number(text))
     : Result.fail(new UsageError({ message: `--${name} takes a whole number up to ${max}, not '${text}'` }))

@@ -9,7 +9,7 @@ import type { Program } from "./Worker.ts"
 
 export const programOf = Effect.fnUntraced(function*(source: string) {
   const folder = yield* Effect.acquireRelease(
-    Effect.sync(() => mkdtempSync(join(tmpdir(), "idempotency-kills-"))),
+    Effect.sync(() => mkdtempSync(join(tmpdir(), "kills-"))),
     (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
   )
   const path = yield* bundle(source, folder)

@@ -17,11 +17,11 @@ const columns: ReadonlyArray<readonly [string, (report: Report) => string | numb
 export const table = (reports: ReadonlyArray<Report>): string =>
   markdown([columns.map(([name]) => name), ...reports.map((report) => columns.map(([, of]) => String(of(report))))])
 
-export const byTag = (violations: Report["violations"]): Readonly<Record<string, number>> =>
+export const byTag = (violations: ReadonlyArray<{ readonly _tag: string }>): Readonly<Record<string, number>> =>
   Object.fromEntries([...Map.groupBy(violations, ({ _tag }) => _tag)].map(([tag, all]) => [tag, all.length]))
 
 /** The first row is the heading. */
-const markdown = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
+export const markdown = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
   const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)))
   const lineOf = (row: ReadonlyArray<string>) => `| ${row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join(" | ")} |`
   const [head = [], ...body] = rows

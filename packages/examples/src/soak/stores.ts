@@ -15,15 +15,15 @@ import type { Broken, Job, StoreAt } from "./wire.ts"
 type Store = Layer.Layer<IdempotencyStore.IdempotencyStore, unknown>
 
 // Nothing here cuts the power: a killed process loses nothing that it has written.
-const sqlite = ({ place }: StoreAt) =>
+export const sqlite = ({ place }: StoreAt) =>
   SqliteClient.layer({ filename: place, busyTimeout: "20 seconds", synchronous: "NORMAL" })
+export const postgres = ({ place, url }: StoreAt) => layerPostgres(Redacted.make(url), place)
+export const redis = ({ url }: StoreAt) => NodeRedis.layer({ url })
 
 const layers: Readonly<Record<StoreAt["kind"], (at: StoreAt) => Store>> = {
   sqlite: (at) => IdempotencyStore.layerStoreSql().pipe(Layer.provide(sqlite(at))),
-  postgres: ({ place, url }) =>
-    IdempotencyStore.layerStoreSql().pipe(Layer.provide(layerPostgres(Redacted.make(url), place))),
-  redis: ({ place, url }) =>
-    IdempotencyStore.layerStoreRedis({ prefix: place }).pipe(Layer.provide(NodeRedis.layer({ url })))
+  postgres: (at) => IdempotencyStore.layerStoreSql().pipe(Layer.provide(postgres(at))),
+  redis: (at) => IdempotencyStore.layerStoreRedis({ prefix: at.place }).pipe(Layer.provide(redis(at)))
 }
 
 export const layer = (at: StoreAt): Store => layers[at.kind](at)
@@ -40,10 +40,10 @@ export const place = (kind: StoreAt["kind"], url: string) =>
   Effect.map(places[kind](url), (place) => ({ kind, url, place }))
 
 let names = 0
-const nameOf = () => `idempotency_kills_${process.pid}_${names++}`
+const nameOf = () => `kills_${process.pid}_${names++}`
 
 const folder = Effect.acquireRelease(
-  Effect.sync(() => mkdtempSync(join(tmpdir(), "idempotency-kills-"))),
+  Effect.sync(() => mkdtempSync(join(tmpdir(), "kills-"))),
   (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
 )
 

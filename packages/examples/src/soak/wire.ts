@@ -1,4 +1,4 @@
-/** What the processes of the kill test are told on standard input, and say on standard output: one line of JSON each. */
+/** What the processes of kill tests are told on standard input, and say on standard output: one line of JSON each. */
 import { Schema } from "effect"
 
 /** Where the records are. `place` is a file, a schema of Postgres or a prefix of Redis. */
@@ -65,15 +65,41 @@ export const Answer = Schema.TaggedUnion({
 })
 export type Answer = typeof Answer.Type
 
-/** To a process: a call, or to send itself the signal when it passes the point the n-th time from now. */
-export const ToWorker = Schema.fromJsonString(Schema.TaggedUnion({
-  Call: { call: Call },
-  Arm: { point: Point, passes: Schema.Int, signal: Signal }
-}))
+/** What is said between a kill test and its processes. */
+export interface Protocol<Job, Call, Answer, Point> {
+  /** Its only argument. */
+  readonly job: Schema.Codec<Job, unknown>
+  /** To a process: a call, or to send itself the signal when it passes the point the n-th time from now. */
+  readonly toWorker: Schema.Codec<
+    | { readonly _tag: "Call"; readonly call: Call }
+    | { readonly _tag: "Arm"; readonly point: Point; readonly passes: number; readonly signal: Signal },
+    string
+  >
+  /** From a process: that it takes calls, an answer, that it strikes itself now. */
+  readonly fromWorker: Schema.Codec<
+    | { readonly _tag: "Up" }
+    | { readonly _tag: "Answered"; readonly id: number; readonly answer: Answer }
+    | { readonly _tag: "Struck"; readonly point: Point; readonly signal: Signal },
+    string
+  >
+}
 
-/** From a process: that it takes calls, an answer, that it strikes itself now. */
-export const FromWorker = Schema.fromJsonString(Schema.TaggedUnion({
-  Up: {},
-  Answered: { id: Schema.Int, answer: Answer },
-  Struck: { point: Point, signal: Signal }
-}))
+export const protocolOf = <Job, Call, Answer, Point>(schemas: {
+  readonly job: Schema.Codec<Job, unknown>
+  readonly call: Schema.Codec<Call, unknown>
+  readonly answer: Schema.Codec<Answer, unknown>
+  readonly point: Schema.Codec<Point, unknown>
+}): Protocol<Job, Call, Answer, Point> => ({
+  job: schemas.job,
+  toWorker: Schema.fromJsonString(Schema.TaggedUnion({
+    Call: { call: schemas.call },
+    Arm: { point: schemas.point, passes: Schema.Int, signal: Signal }
+  })),
+  fromWorker: Schema.fromJsonString(Schema.TaggedUnion({
+    Up: {},
+    Answered: { id: Schema.Int, answer: schemas.answer },
+    Struck: { point: schemas.point, signal: Signal }
+  }))
+})
+
+export const protocol = protocolOf({ job: Job, call: Call, answer: Answer, point: Point })

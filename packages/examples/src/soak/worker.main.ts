@@ -7,38 +7,19 @@ import { Card, Idempotency, IdempotencyStore, Money, PaymentError, PaymentGatewa
 import { FetchHttpClient, HttpClient, HttpClientRequest } from "effect/http"
 import { createInterface } from "node:readline"
 import * as SimGateway from "../SimGateway.ts"
+import * as armed from "./armed.ts"
 import { isUnfenced } from "./broken.ts"
 import { scope } from "./scope.ts"
 import * as stores from "./stores.ts"
-import { type Answer, type Call, FromWorker, Job, type Point, type Signal, ToWorker } from "./wire.ts"
+import { type Answer, type Call, type Point, protocol } from "./wire.ts"
 
-const job = Schema.decodeUnknownSync(Schema.fromJsonString(Job))(process.argv[2])
-const encode = Schema.encodeSync(FromWorker)
-const say = (line: typeof FromWorker.Type) => void process.stdout.write(`${encode(line)}\n`)
+const job = Schema.decodeUnknownSync(Schema.fromJsonString(protocol.job))(process.argv[2])
+const encode = Schema.encodeSync(protocol.fromWorker)
+const say = (line: typeof protocol.fromWorker.Type) => void process.stdout.write(`${encode(line)}\n`)
 
 // --- points
 
-let armed: { point: Point; passes: number; signal: Signal } | undefined
-
-const strike = (point: Point, signal: Signal): void => {
-  say({ _tag: "Struck", point, signal })
-  process.kill(process.pid, signal)
-  // Until the signal is there nothing goes on.
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50)
-}
-
-const isHit = (point: Point): Signal | undefined => {
-  if (armed?.point !== point || --armed.passes > 0) return undefined
-  const { signal } = armed
-  armed = undefined
-  return signal
-}
-
-const point = (point: Point) =>
-  Effect.sync(() => {
-    const signal = isHit(point)
-    if (signal !== undefined) strike(point, signal)
-  })
+const { arm, pass: point, passSoon } = armed.make<Point>((point, signal) => say({ _tag: "Struck", point, signal }))
 
 const layerStore = Layer.effect(
   IdempotencyStore.IdempotencyStore,
@@ -47,9 +28,7 @@ const layerStore = Layer.effect(
     claim: (request: IdempotencyStore.ClaimRequest) =>
       Effect.tap(store.claim(request), ({ record }) => record.owner === request.owner ? point("claimed") : Effect.void),
     complete: (request: IdempotencyStore.CompleteRequest) => {
-      const signal = isHit("saving")
-      // The statement has left, and its answer is not there.
-      if (signal !== undefined) setImmediate(() => strike("saving", signal))
+      passSoon("saving")
       return Effect.tap(store.complete(request), point("saved"))
     }
   }))
@@ -154,7 +133,7 @@ const services = Layer.mergeAll(
 
 // --- standard input
 
-const decode = Schema.decodeSync(ToWorker)
+const decode = Schema.decodeSync(protocol.toWorker)
 
 // Retried as a supervisor does: four processes open their databases at once.
 const program = Effect.gen(function*() {
@@ -163,8 +142,7 @@ const program = Effect.gen(function*() {
   createInterface({ input: process.stdin }).on("line", (text) => {
     const line = decode(text)
     if (line._tag === "Arm") {
-      armed = { point: line.point, passes: line.passes, signal: line.signal }
-      return
+      return arm(line)
     }
     const { call } = line
     run(Effect.map(Effect.exit(charge(call)), (exit) => say({ _tag: "Answered", id: call.id, answer: answerOf(exit) })))

@@ -1,0 +1,25 @@
+// That the saga kill test finds what is wrong: logs and adapters that are broken on purpose, those that are seen within seconds.
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { trialOf } from "../src/sagaSoak/broken.ts"
+import { drive } from "../src/sagaSoak/drive.ts"
+import { program } from "../src/sagaSoak/program.ts"
+import { byTag } from "../src/soak/report.ts"
+
+const seed = 7
+
+describe("the saga kill test", () => {
+  for (
+    const [broken, violation] of [
+      ["no-intents", "HistoryBroken"],
+      ["lost-undos", "LostCompensation"],
+      ["fresh-keys", "DoubleCharge"]
+    ] as const
+  ) {
+    it.live(`sees ${violation} of ${broken}`, () =>
+      Effect.gen(function*() {
+        const report = yield* drive({ ...trialOf(broken), program: yield* program, seed })
+        assert.isAbove(byTag(report.violations)[violation] ?? 0, 0, JSON.stringify(report.states))
+      }).pipe(Effect.scoped), 240_000)
+  }
+})
