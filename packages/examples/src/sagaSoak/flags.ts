@@ -26,7 +26,7 @@ Usage: npm run soak:saga -- [--store sqlite|postgres|redis|all] [--kills N] [--s
   --json      print the reports as JSON and nothing else
   --help      print this
 
-The defaults take about 20 minutes for each log on two cores. Postgres is one of its own; Redis is at TEST_REDIS_URL, which npm
+By what shorter runs took, the defaults take half an hour for each log on two idle cores. Postgres is one of its own; Redis is at TEST_REDIS_URL, which npm
 run starts unless it is set.
 
 Exit code: 0 when all is as it has to be, 1 on a violation, or with --broken when there is none, 2 when the command line is wrong.`
