@@ -4,7 +4,8 @@ import { parseArgs } from "node:util"
 import { type Comparison, format } from "./table.ts"
 
 const comparisons: Record<string, () => Promise<{ readonly run: () => Promise<Comparison> }>> = {
-  idempotency: () => import("./idempotency/run.ts")
+  idempotency: () => import("./idempotency/run.ts"),
+  saga: () => import("./saga/run.ts")
 }
 
 const usage = `usage: npm run compare -- NAME [--json]\nnames: ${Object.keys(comparisons).join(", ")}`
