@@ -3,6 +3,8 @@ import { assert, describe, inject, it } from "@effect/vitest"
 import { Effect, Layer, Redacted, String, Tracer } from "effect"
 import { IdempotencyStore } from "effect-payments"
 import { SqlClient } from "effect/sql"
+import * as statements from "../../src/internal/idempotency/statements.ts"
+import { encodeRows, pg } from "../../src/internal/sql/statement.ts"
 import { ClockStore, layer as clockStore } from "../idempotency/clockStore.ts"
 import { Commands, compare } from "../idempotency/model.ts"
 import { requestOf, rival } from "../idempotency/request.ts"
@@ -126,6 +128,27 @@ describe("the Postgres store, by its statements", () => {
       }),
     60_000
   )
+})
+
+describe("the statements of the Postgres store", () => {
+  it.live("look for each row by the index also where they are planned over an empty table", () =>
+    Effect.gen(function*() {
+      const client = yield* database
+      yield* Effect.gen(function*() {
+        const sql = yield* SqlClient.SqlClient
+        yield* Store
+        const { claim, giveUp, release, renew, succeed } = statements.make("effect_payments_idempotency", pg)
+        for (const { many, names, one } of [claim, giveUp, release, renew, succeed]) {
+          const values = Object.fromEntries([...names, "can_resolve", "attempts_max"].map((name) => [name, "1"]))
+          const given = { ...values, rows: encodeRows(names, Array.from({ length: 64 }, () => values)) }
+          for (const { bind, text } of [one, many]) {
+            const plan = (yield* sql.unsafe(`EXPLAIN ${text}`, bind(given)).values).join("\n")
+            assert.include(plan, "using effect_payments_idempotency_pkey")
+            assert.notInclude(plan, "Seq Scan")
+          }
+        }
+      }).pipe(Effect.provide(IdempotencyStore.layerStoreSql().pipe(Layer.provideMerge(client()))))
+    }))
 })
 
 describe("the Postgres store, by the isolation of its client", () => {

@@ -131,6 +131,39 @@ describe("the writer", () => {
       assert.strictEqual((yield* stored).length, 40)
     }).pipe(memory))
 
+  it.effect("works on the answers of one commit while another is under way, where the database has connections", () =>
+    Effect.gen(function*() {
+      const sizes: Array<number> = []
+      const gates: Array<() => void> = []
+      const inner = Writer.inTransaction(yield* SqlClient.SqlClient)
+      const { stored, writer } = yield* make({
+        strategy: {
+          ...inner,
+          flightsMax: 2,
+          commit: (batch, begun) => {
+            sizes.push(batch.length)
+            const gate = Effect.callback<void>((resume) => void gates.push(() => resume(Effect.void)))
+            return Effect.andThen(gate, inner.commit(batch, begun))
+          }
+        }
+      })
+      const go = (names: ReadonlyArray<string>) => started(together(names.map((id) => writer.submit(put(id)))))
+      const crowd = yield* go(ids(64))
+      yield* Effect.yieldNow
+      assert.deepStrictEqual(sizes, [32, 32])
+      const few = yield* go(["a", "b", "c"])
+      yield* Effect.yieldNow
+      assert.deepStrictEqual(sizes, [32, 32])
+      gates[1]?.()
+      while (sizes.length < 3) yield* Effect.yieldNow
+      assert.deepStrictEqual(sizes, [32, 32, 3])
+      gates[2]?.()
+      assert.isTrue((yield* Fiber.join(few)).every(Exit.isSuccess))
+      gates[0]?.()
+      assert.isTrue((yield* Fiber.join(crowd)).every(Exit.isSuccess))
+      assert.deepStrictEqual(yield* stored, ["a", "b", "c", ...ids(64)].toSorted())
+    }).pipe(memory))
+
   it.effect("lets one bad write fail alone", () =>
     Effect.gen(function*() {
       const { stored, writer } = yield* make()
@@ -212,6 +245,7 @@ describe("the writer", () => {
       const gone = new SqlError.SqlError({ reason: new SqlError.ConnectionError({ cause: "gone" }) })
       const { writer } = yield* make({
         strategy: {
+          flightsMax: 1,
           partition: (entries) => [entries],
           commit: () => Effect.succeed({ _tag: "CommitUnknown" }),
           alone: () => Effect.andThen(Effect.sync(() => asked++), Effect.fail(gone))

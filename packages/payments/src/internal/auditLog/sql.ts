@@ -148,6 +148,8 @@ const appending = (
 }
 
 const strategyOf = (sql: SqlClient.SqlClient, append: Append, timeoutMillis: number): Writer.Strategy => ({
+  // Each waits for the one before it.
+  flightsMax: 1,
   partition: (entries) => [entries],
   alone: ({ parameters }) =>
     Effect.withFiber((fiber) => {

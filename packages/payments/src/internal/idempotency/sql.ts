@@ -158,11 +158,16 @@ const claimSqlite = (database: Database): Store["claim"] => {
 
 const claimPg = (database: Database): Store["claim"] => (request) => {
   const values = toValues(request)
-  const claim = Effect.flatMap(
-    submit(database, database.statements.claim, values, `${values["can_resolve"]} ${values["attempts_max"]}`),
-    ([row]) => row === undefined ? contended : readReply(request, row)
-  )
-  return unavailable("claim", outside(database.sql, claim))
+  const claim = (looks: number): Effect.Effect<ClaimReply, Failure> =>
+    Effect.flatMap(
+      submit(database, database.statements.claim, values, `${values["can_resolve"]} ${values["attempts_max"]}`),
+      ([row]) => {
+        if (row !== undefined) return readReply(request, row)
+        // Another one was faster, and is seen now.
+        return looks < looksMax ? claim(looks + 1) : contended
+      }
+    )
+  return unavailable("claim", outside(database.sql, claim(1)))
 }
 
 const contended = Effect.fail(new StoreUnavailable({ operation: "claim", detail: "Contended" }))

@@ -62,6 +62,8 @@ export interface Options {
 
 /** @internal How writes of one tick become durable. */
 export interface Strategy {
+  /** How many of their commits may be under way at once: the program works on answers of one while it waits for another. */
+  readonly flightsMax: number
   /** Which of them can go together. */
   readonly partition: <A extends { readonly write: Write }>(
     entries: ReadonlyArray<A>
@@ -95,8 +97,8 @@ interface Entry {
 
 interface State {
   queue: Array<Entry>
-  /** Writes are on their way: what comes meanwhile waits and then goes together. */
-  isBusy: boolean
+  /** Commits that are under way: when there are enough, what comes meanwhile waits and then goes together. */
+  flights: number
   isScheduled: boolean
   /** How many writes may go at once, and how many the next time. */
   free: number
@@ -110,14 +112,14 @@ export const make = (sql: SqlClient.SqlClient, options: Options): Effect.Effect<
   Effect.gen(function*() {
     // A batch belongs to no caller: neither to a transaction nor to a trace.
     const services = Context.omit(sql.transactionService, Tracer.ParentSpan)(yield* Effect.context<never>())
-    const state: State = { queue: [], isBusy: false, isScheduled: false, free: 0, freeNext: 1, closed: undefined }
+    const state: State = { queue: [], flights: 0, isScheduled: false, free: 0, freeNext: 1, closed: undefined }
     const { alone } = options.strategy
     if (options.batchMax === 1) return { submit: alone }
     const flush = makeFlush(options, state, Effect.runForkWith(services))
     yield* Effect.addFinalizer(() =>
       Effect.callback<void>((resume) => {
         state.closed = () => resume(Effect.void)
-        if (!state.isBusy && !state.isScheduled) state.closed()
+        if (state.flights === 0 && !state.isScheduled) state.closed()
       })
     )
     return {
@@ -127,7 +129,7 @@ export const make = (sql: SqlClient.SqlClient, options: Options): Effect.Effect<
             ? alone(write)
             : isFree(state)
             ? flush.whileBusy(alone(write))
-            : enqueue(state, options.queueMax, write, flush.flush)
+            : enqueue(state, options, write, flush.flush)
         )
     }
   })
@@ -140,7 +142,7 @@ const freeMax = 8
  * lone caller more than the commit saves; so those that waited in vain let more and more of the next ones through.
  */
 const isFree = (state: State): boolean => {
-  if (state.isBusy || state.isScheduled || state.closed !== undefined || state.free === 0) return false
+  if (state.flights > 0 || state.isScheduled || state.closed !== undefined || state.free === 0) return false
   state.free--
   return true
 }
@@ -150,20 +152,20 @@ const learn = (state: State, size: number): void => {
   state.free = size > 1 ? 0 : state.freeNext
 }
 
-const enqueue = (state: State, queueMax: number, write: Write, flush: () => void): Answer =>
+const enqueue = (state: State, { queueMax, strategy }: Options, write: Write, flush: () => void): Answer =>
   Effect.callback((resume) => {
     if (state.closed !== undefined) return resume(Effect.fail(new WriterRefused({ reason: "Closed" })))
     if (state.queue.length >= queueMax) return resume(Effect.fail(new WriterRefused({ reason: "Full" })))
     const entry: Entry = { write, resume, abandoned: false }
     state.queue.push(entry)
-    schedule(state, flush)
+    if (state.flights < strategy.flightsMax) schedule(state, flush)
     return Effect.sync(() => {
       entry.abandoned = true
     })
   })
 
 const schedule = (state: State, flush: () => void): void => {
-  if (state.isBusy || state.isScheduled) return
+  if (state.isScheduled) return
   state.isScheduled = true
   // Runs when every fiber that is ready has: what they write goes together.
   queueMicrotask(flush)
@@ -174,34 +176,45 @@ const makeFlush = (
   state: State,
   fork: (effect: Effect.Effect<void>) => void
 ) => {
+  const { batchMax, strategy } = options
+
   const flush = (): void => {
     state.isScheduled = false
     const waiting = state.queue.filter((entry) => !entry.abandoned)
-    const batch = waiting.splice(0, options.batchMax)
     state.queue = waiting
-    if (batch.length > 0) learn(state, batch.length)
-    const [first] = batch
-    if (batch.length === 1 && first !== undefined) first.resume(whileBusy(options.strategy.alone(first.write)))
-    else if (batch.length > 1) {
-      fork(whileBusy(Effect.forEach(options.strategy.partition(batch), (part) => write(options, part), all)))
+    for (let free = strategy.flightsMax - state.flights; free > 0 && waiting.length > 0; free--) {
+      send(waiting.splice(0, Math.min(batchMax, share(waiting.length, free))))
     }
-    if (!state.isBusy) finished()
+    if (state.flights === 0 && waiting.length === 0) state.closed?.()
   }
 
-  const finished = (): void => {
-    state.isBusy = false
-    if (state.queue.length > 0) schedule(state, flush)
-    else if (!state.isScheduled) state.closed?.()
+  const send = (batch: ReadonlyArray<Entry>): void => {
+    learn(state, batch.length)
+    const [first] = batch
+    if (batch.length === 1 && first !== undefined) first.resume(whileBusy(strategy.alone(first.write)))
+    else fork(whileBusy(Effect.forEach(strategy.partition(batch), (part) => write(options, part), all)))
   }
 
   const whileBusy = <A, E>(self: Effect.Effect<A, E>): Effect.Effect<A, E> =>
     Effect.suspend(() => {
-      state.isBusy = true
-      return Effect.onExit(self, () => Effect.sync(finished))
+      state.flights++
+      return Effect.onExit(self, () => Effect.sync(landed))
     })
+
+  const landed = (): void => {
+    state.flights--
+    if (state.queue.length > 0) schedule(state, flush)
+    else if (state.flights === 0 && !state.isScheduled) state.closed?.()
+  }
 
   return { flush, whileBusy }
 }
+
+// As many are worth a commit of their own: fewer go together.
+const shareMin = 16
+
+const share = (waiting: number, flights: number): number =>
+  waiting < flights * shareMin ? waiting : Math.ceil(waiting / flights)
 
 const all = { concurrency: "unbounded", discard: true } as const
 
@@ -265,6 +278,7 @@ const isOutage = (exit: Exit.Exit<Rows, Failure>): boolean => {
 export const inTransaction = (sql: SqlClient.SqlClient): Strategy => {
   const execute = direct(sql)
   return {
+    flightsMax: 1,
     partition: (entries) => [entries],
     commit: (batch, begun) => commitTransaction(sql, batch, begun),
     alone: ({ parameters, text }) => execute(text, parameters)
@@ -305,7 +319,8 @@ const commitTransaction = (
 export const inStatements = (sql: SqlClient.SqlClient, timeoutMillis: number): Strategy => {
   const execute = statement(sql)
   return {
-    partition: (entries) => Array.from(groupByKind(entries).values()),
+    flightsMax: 2,
+    partition: groupByKind,
     commit: (batch, begun) => {
       begun()
       return commitStatement(execute, batch)
@@ -334,28 +349,54 @@ const commitStatement = (execute: Execute, batch: ReadonlyArray<Write>): Effect.
       error.reason._tag === "ConnectionError"
         ? { _tag: "CommitUnknown" }
         : { _tag: "RolledBack" },
-    onSuccess: (rows): Outcome => ({
-      _tag: "Committed",
-      rows: batch.map(({ key }) => rows.filter((row) => row[0] === key))
-    })
+    onSuccess: (rows): Outcome => {
+      const byKey = Map.groupBy(rows, (row) => row[0])
+      return { _tag: "Committed", rows: batch.map(({ key }) => byKey.get(key) ?? []) }
+    }
   })
 }
 
-/** Of a key only the first goes with the others of its kind: a statement cannot write a row twice. */
-const groupByKind = <A extends { readonly write: Write }>(entries: ReadonlyArray<A>): Map<string, Array<A>> => {
-  const groups = new Map<string, Array<A>>()
-  const seen = new Map<string, number>()
+/**
+ * Of a key only the first goes with the others of its kind: a statement cannot write a row twice. Texts are long, and are
+ * never part of a longer one here: its hash would be taken anew for each write.
+ */
+const groupByKind = <A extends { readonly write: Write }>(
+  entries: ReadonlyArray<A>
+): ReadonlyArray<ReadonlyArray<A>> => {
+  const texts = new Map<string, OfText<A>>()
+  const groups: Array<Array<A>> = []
   for (const entry of entries) {
-    const { member, text } = entry.write
-    const key = `${entry.write.key} ${text}`
+    const { key, member, text } = entry.write
+    const { seen, shared } = getOrPut(
+      texts,
+      member?.text ?? text,
+      (): OfText<A> => ({ seen: new Map(), shared: new Map() })
+    )
     const before = seen.get(key) ?? 0
     seen.set(key, before + 1)
-    const kind = `${before} ${member?.shared} ${member?.text ?? text}`
-    const group = groups.get(kind)
-    if (group === undefined) groups.set(kind, [entry])
-    else group.push(entry)
+    const turns = getOrPut(shared, member?.shared ?? "", () => new Map<number, Array<A>>())
+    getOrPut(turns, before, () => {
+      const group: Array<A> = []
+      groups.push(group)
+      return group
+    }).push(entry)
   }
   return groups
+}
+
+interface OfText<A> {
+  /** How many of each key there are. */
+  readonly seen: Map<string, number>
+  /** By what they share, and by how many of the same key came before. */
+  readonly shared: Map<string, Map<number, Array<A>>>
+}
+
+const getOrPut = <K, V>(map: Map<K, V>, key: K, make: () => V): V => {
+  const found = map.get(key)
+  if (found !== undefined) return found
+  const made = make()
+  map.set(key, made)
+  return made
 }
 
 /** A defect of the client that hides an error of the database, such as a failed rollback, is that error again. */
