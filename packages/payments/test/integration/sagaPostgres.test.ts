@@ -1,8 +1,10 @@
 import { PgClient } from "@effect/sql-pg"
-import { inject, it } from "@effect/vitest"
+import { assert, describe, inject, it } from "@effect/vitest"
 import { Effect, Layer, Redacted } from "effect"
 import { SagaLog } from "effect-payments"
 import { SqlClient } from "effect/sql"
+import * as statements from "../../src/internal/saga/statements.ts"
+import { encodeRows, pg } from "../../src/internal/sql/statement.ts"
 import { logContract } from "../saga/logContract.ts"
 import { clockLog, Commands, compare } from "../saga/logModel.ts"
 import { shiftLog } from "../saga/shiftLog.ts"
@@ -39,4 +41,31 @@ it.layer(clockLog.pipe(Layer.provide(clientOnSchema)), { excludeTestServices: tr
     ([commands]) => compare(commands),
     { arbitrary: { runs: 60 } }
   )
+})
+
+describe("the statements of the Postgres log", () => {
+  it.live("look for each run by the index also where they are planned over an empty table", () =>
+    Effect.gen(function*() {
+      const client = yield* database
+      yield* Effect.gen(function*() {
+        const sql = yield* SqlClient.SqlClient
+        yield* SagaLog.SagaLog
+        const { append, renew } = statements.make("effect_payments_saga", pg)
+        const rowsOf = (names: ReadonlyArray<string>) => {
+          const row = Object.fromEntries(names.map((name) => [name, "1"]))
+          return { ...row, rows: encodeRows(names, Array.from({ length: 64 }, () => row)) }
+        }
+        for (
+          const [{ bind, text }, given] of [
+            [append.one, rowsOf(append.names)],
+            [append.many, rowsOf(append.names)],
+            [renew, rowsOf(statements.renewNames)]
+          ] as const
+        ) {
+          const plan = (yield* sql.unsafe(`EXPLAIN ${text}`, bind(given)).values).join("\n")
+          assert.include(plan, "using effect_payments_saga_pkey")
+          assert.notInclude(plan, "Seq Scan")
+        }
+      }).pipe(Effect.provide(SagaLog.layerStoreSql().pipe(Layer.provideMerge(client()))))
+    }))
 })

@@ -232,12 +232,9 @@ const append = (table: string, entries: string, dialect: Dialect) => (source: st
     return `UPDATE ${table} AS t SET ${set} WHERE t.key = :key AND ${guard} RETURNING key, cancel_requested, pause`
   }
   return `WITH clock AS MATERIALIZED (SELECT ${dialect.now} AS now),
-r AS MATERIALIZED (SELECT * FROM ${source}),
-locked AS MATERIALIZED (
-  SELECT t.key FROM ${table} AS t JOIN r ON t.key = r.p_key WHERE ${guard} ORDER BY t.key FOR UPDATE OF t),
+r AS MATERIALIZED (${locked(table, source, guard)}),
 put AS (
-  UPDATE ${table} AS t SET ${set} FROM clock, r, locked
-  WHERE t.key = locked.key AND t.key = r.p_key AND ${guard}
+  UPDATE ${table} AS t SET ${set} FROM clock, r WHERE t.key = r.p_key AND ${guard}
   RETURNING t.key, t.length, t.epoch, t.updated_at, t.state, t.tail, t.cancel_requested, t.pause),
 entered AS (
   INSERT INTO ${entries} (${entryColumns.join(", ")})
@@ -245,17 +242,29 @@ entered AS (
 SELECT put.key, put.cancel_requested, put.pause FROM put`
 }
 
+/**
+ * The rows of a source whose runs the guard lets through, which are locked in one order for all, so that two statements never
+ * wait for each other. Postgres keeps the plan that it made when the table was small: each run is looked for by itself, which
+ * no plan can do but by the index, and what is found counts as one row, so that an update looks for it in the same way.
+ */
+const locked = (table: string, source: string, guard: string): string =>
+  `SELECT s.* FROM (SELECT * FROM ${source} ORDER BY p_key COLLATE "C" OFFSET 0) AS s
+CROSS JOIN LATERAL (
+  SELECT t.key FROM ${table} AS t WHERE t.key = s.p_key AND ${
+    guard.replace(/:([a-z_]+)/g, "s.p_$1")
+  } FOR UPDATE) AS locked
+WHERE locked.key = s.p_key`
+
 /** @internal What a row of `renew` holds. */
 export const renewNames = ["key", "owner", "epoch", "lease"]
 
-/** In one order for all, so that two of them never wait for each other. */
 const renew = (table: string, dialect: Dialect): string => {
   const source = rows(dialect, types, renewNames)
-  const guard = "t.key = r.p_key AND t.owner = r.p_owner AND t.epoch = r.p_epoch AND t.lease_until <> 0"
+  const isHeld = `${owned} AND t.lease_until <> 0`
+  const guard = `t.key = r.p_key AND ${isHeld.replace(/:([a-z_]+)/g, "r.p_$1")}`
   const set = `lease_until = ${dialect.greatest}(t.lease_until, NOW + r.p_lease)`
   return dialect.name === "sqlite"
     ? `UPDATE ${table} AS t SET ${set} FROM ${source} AS r WHERE ${guard} RETURNING key, owner, epoch`
-    : `WITH r AS MATERIALIZED (SELECT * FROM ${source}),
-locked AS MATERIALIZED (SELECT t.key FROM ${table} AS t JOIN r ON ${guard} ORDER BY t.key FOR UPDATE OF t)
-UPDATE ${table} AS t SET ${set} FROM r, locked WHERE t.key = locked.key AND ${guard} RETURNING t.key, t.owner, t.epoch`
+    : `WITH r AS MATERIALIZED (${locked(table, source, isHeld)})
+UPDATE ${table} AS t SET ${set} FROM r WHERE ${guard} RETURNING t.key, t.owner, t.epoch`
 }
