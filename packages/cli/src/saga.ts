@@ -138,13 +138,13 @@ const show = Command.make(
 
 const graph = Command.make(
   "graph",
-  { ...logOptions, ...named },
-  ({ id, saga, ...options }) =>
+  { ...logOptions, ...named, json: jsonFlag },
+  ({ id, json, saga, ...options }) =>
     withLog(options, "read", (opened) =>
       Effect.gen(function*() {
         const drawn = Saga.trace(yield* read(opened, saga, id))
         if (drawn === undefined) return yield* new Declined({ what: "the definition of this run cannot be read" })
-        yield* Console.log(drawn)
+        yield* Console.log(json ? JSON.stringify({ saga, id, mermaid: drawn }, null, 2) : drawn)
       }))
 ).pipe(
   Command.withDescription(

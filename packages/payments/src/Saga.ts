@@ -97,6 +97,8 @@ export type Change = differences.Change
 /** @category models @since 0.1.0 */
 export type Undo = execution.Undo
 /** @category models @since 0.1.0 */
+export type Stuck = execution.Stuck
+/** @category models @since 0.1.0 */
 export type Execution<Ctx, E> = execution.Execution<Ctx, E>
 
 /**
@@ -223,7 +225,7 @@ export const retriableBranch = <Ctx, A, E, R, RV = never>(
  * They are intended in one commit, and undone in reverse of the order in which they are written, whatever the timing. They
  * see what stands before the group and not each other; later steps see all. When one fails the others are
  * awaited, so that each is known to have happened or not, and then all that happened is undone. With `interruptSiblings` they
- * are interrupted, and then in doubt: looked up and undone like what happened. The first failure, in the order in which they
+ * are interrupted when the saga is to be undone, which behind the pivot it is not, and then in doubt: looked up and undone like what happened. The first failure, in the order in which they
  * are written, is the cause.
  *
  * **Example**
@@ -652,6 +654,12 @@ export interface Options {
    * before it is parked.
    */
   readonly redefinedAfter?: Duration.Input | undefined
+  /**
+   * Told of each run that is parked or has a failed undo, by the process that it became so in, after the entry in the log, the
+   * metric and the log line at level Error: to wake somebody up. It has 10 seconds; what it fails with is logged. A process
+   * that dies in between tells nobody: `SagaOperator.list` has them all.
+   */
+  readonly onStuck?: ((stuck: Stuck) => Effect.Effect<unknown, unknown>) | undefined
   /** How long a run that ended well or undone is kept, and answers its id. */
   readonly retention?: Duration.Input | undefined
   readonly sweepEvery?: Duration.Input | false | undefined
@@ -695,7 +703,8 @@ export const layer = (
         resultLimitBytes: yield* option.integer("resultLimitBytes", options?.resultLimitBytes ?? 262_144, 1, limitMax),
         entriesMax: yield* option.integer("entriesMax", options?.entriesMax ?? 1000, 1, 100_000),
         runsMax: yield* option.integer("runsMax", options?.runsMax ?? 10_000, 1, 1_000_000),
-        redefinedMillis: yield* option.millis("redefinedAfter", options?.redefinedAfter ?? "1 hour", 1, yearMillis)
+        redefinedMillis: yield* option.millis("redefinedAfter", options?.redefinedAfter ?? "1 hour", 1, yearMillis),
+        onStuck: options?.onStuck
       })
       if (sweepMillis !== undefined) {
         yield* Effect.forkScoped(Effect.forever(Effect.delay(sweep(made.log, olderThanMillis), sweepMillis)))

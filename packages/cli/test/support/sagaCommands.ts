@@ -219,6 +219,8 @@ export const sagaCommands = <E>(
       ) {
         assert.include(stdout, `  ${line}\n`)
       }
+      const { stdout: json } = await run(["graph", "order", "failed", "--json"])
+      assert.deepStrictEqual(JSON.parse(json), { saga: "order", id: "failed", mermaid: stdout.trimEnd() })
     })
 
     it("ends with 1 where there is no such run", async () => {

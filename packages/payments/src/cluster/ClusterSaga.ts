@@ -59,6 +59,8 @@ export interface Options {
   readonly awaitAtMost?: Duration.Input | undefined
   readonly payloadLimitBytes?: number | undefined
   readonly resultLimitBytes?: number | undefined
+  /** As in `Saga.layer`; a run that is replayed may tell again. */
+  readonly onStuck?: ((stuck: Saga.Stuck) => Effect.Effect<unknown, unknown>) | undefined
 }
 
 const option = reader("ClusterSaga.layer")
@@ -100,7 +102,8 @@ export const layer = (
         engine: yield* WorkflowEngine.WorkflowEngine,
         digest: yield* Digest.Digest,
         nonces: new Nonces(Hex.encode(yield* random.randomBytes(12))),
-        resultLimitBytes
+        resultLimitBytes,
+        onStuck: options?.onStuck
       }
       return new Cluster(host, { awaitMillis, payloadLimitBytes, resultLimitBytes })
     })

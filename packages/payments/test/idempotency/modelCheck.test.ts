@@ -44,7 +44,7 @@ describe("the machine, in every interleaving", () => {
   }, 300_000)
 
   it("finds what is wrong with a machine, whether attempts have names or not", () => {
-    const { claim, complete } = machine
+    const { claim, complete, renew } = machine
     const wrongs: { readonly [name: string]: Partial<typeof machine> } = {
       "runs a lapsed claim again": {
         claim: (record, request, now) => {
@@ -58,6 +58,19 @@ describe("the machine, in every interleaving", () => {
       "writes over what was completed": {
         complete: (record, request, now) =>
           complete(record?.state === "Succeeded" ? { ...record, state: "Claimed" } : record, request, now)
+      },
+      "renews for an old fence once the lease has lapsed": {
+        renew: (record, request, now) =>
+          renew(
+            record,
+            record !== undefined && record.leaseUntil <= now
+              ? { ...request, owner: record.owner, fence: record.fence }
+              : request,
+            now
+          )
+      },
+      "tells an old fence that it is renewed": {
+        renew: (record, request, now) => renew(record, request, now) ?? record
       },
       "keeps the fence": {
         claim: (record, request, now) => ({ ...claim(record, request, now), fence: record?.fence ?? now })

@@ -270,7 +270,10 @@ const simplify = (state: State): State => {
   }
 }
 
-/** What is wrong with a record that a request under an old fence changes, or any request once it is completed. */
+/**
+ * What is wrong with a record that a request under an old fence changes, or any request once it is completed, or that lets one
+ * count on a lease which is not its own.
+ */
 const idleWrites = (rules: Machine, state: State): string | undefined => {
   const { attempts, executions, record } = state
   if (record === undefined) return undefined
@@ -281,8 +284,10 @@ const idleWrites = (rules: Machine, state: State): string | undefined => {
       for (const operation of ["claim", "fail", "release", "renew", "save"] as const) {
         if (operation === "claim" && !isFinal) continue
         const after = apply(rules, state, { attempt, operation, fence, result: executions[0], sentAt: state.now })
-        if (JSON.stringify(after.record) === JSON.stringify(record)) continue
-        return isFinal ? "changed what was completed" : "an old fence that writes"
+        if (after.record !== record && JSON.stringify(after.record) !== JSON.stringify(record)) {
+          return isFinal ? "changed what was completed" : "an old fence that writes"
+        }
+        if (after.answer === true && (operation === "renew" || !isFinal)) return "an old fence that is told yes"
       }
     }
   }
@@ -376,13 +381,13 @@ export const explore = (
         steps++
         const state = whole ? step.next : simplify(step.next)
         const next: Node = { state, name: step.name, parent: node }
-        const what = wrongWith(node.state, step) ??
-          (step.next.record === node.state.record ? undefined : idleWrites(rules, step.next))
+        const key = keyOf(state, !named)
+        const isNew = !seen.has(key)
+        const what = wrongWith(node.state, step) ?? (isNew ? idleWrites(rules, step.next) : undefined)
         if (what !== undefined) {
           return { states: seen.size, orbits, steps, reached, wrong: { what, history: historyOf(next) } }
         }
-        const key = keyOf(state, !named)
-        if (seen.has(key)) continue
+        if (!isNew) continue
         seen.add(key)
         if (!isQuotient) orbits.add(keyOf(simplify(state), true))
         reached.add(state.record?.state ?? "none")

@@ -223,6 +223,19 @@ export const mutants: ReadonlyArray<Mutant> = [
     "this.shared.leases.isLive(this.entry) || this.length > 0 ? Effect.void"
   ),
   m(
+    "what is to be undone after a crash is undone in the order of its start",
+    "runner",
+    "Effect.forEach(this.obligations, (step)",
+    "Effect.forEach(this.obligations.toReversed(), (step)"
+  ),
+  m("all is undone at once", "runner", "Scope.makeUnsafe(\"sequential\")", "Scope.makeUnsafe(\"parallel\")"),
+  m(
+    "a doubt is undone before it is verified",
+    "decide",
+    "  if (shape[step]?.verify === \"look\") return only({ _tag: \"Verify\", step })\n",
+    ""
+  ),
+  m(
     "a failed undo ends the unwinding",
     "runner",
     "if (this.suspended !== undefined) return Effect.void",

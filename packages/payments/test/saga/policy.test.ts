@@ -4,6 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Fiber, Layer, Logger, Schema } from "effect"
 import { PaymentGateway, Saga, SagaLog } from "effect-payments"
 import { SagaTest } from "effect-payments/testing"
+import { TestClock } from "effect/testing"
 import { Refusal, Shop, ShopError, shopLayer } from "./checkout.ts"
 import { processWith } from "./process.ts"
 import { settled } from "./time.ts"
@@ -162,7 +163,7 @@ describe("onFailure", () => {
       plan.delete("second")
       found.delete("second")
       assert.strictEqual((yield* run(Saga.resume(saga, o1)))._tag, "Completed")
-      assert.deepStrictEqual(yield* calls, ["first", "second", "find second", "second"])
+      assert.deepStrictEqual(yield* calls, ["first", "second", "second"])
     }).pipe(Effect.provide(world)))
 
   it.effect("parks, and is undone when someone cancels it", () =>
@@ -172,7 +173,7 @@ describe("onFailure", () => {
       yield* run(Saga.cancel(saga, o1))
       const execution = yield* run(Saga.result(saga, o1))
       assert.strictEqual(execution._tag, "Compensated")
-      assert.deepStrictEqual(yield* calls, ["first", "second", "find second", "undo first"])
+      assert.deepStrictEqual(yield* calls, ["first", "second", "undo first"])
     }).pipe(Effect.provide(world)))
 
   it.effect("goes by the error, also where a look-up finds it", () =>
@@ -213,4 +214,51 @@ describe("onFailure", () => {
       assert.deepInclude("cause" in execution ? execution.cause : {}, { _tag: "Failed", step: "fails" })
       assert.deepStrictEqual(namesOf(execution), ["Undone stands"])
     }).pipe(Effect.provide(world)))
+})
+
+describe("onStuck", () => {
+  const saga = Saga.make("stuck", { payload: Schema.String }).pipe(
+    Saga.step("only", {
+      success: Schema.Void,
+      error: ShopError,
+      verify: "rerun",
+      run: () => Effect.asVoid(call("only")),
+      compensate: () => Effect.void,
+      onFailure: "park"
+    })
+  )
+  const executed = (onStuck: (stuck: Saga.Stuck) => Effect.Effect<unknown, unknown>) =>
+    Effect.gen(function*() {
+      const { plan } = yield* Shop
+      plan.set("only", Effect.fail(refused))
+      const fiber = yield* Effect.forkChild(
+        Effect.provide(Saga.execute(saga, "x", o1), Layer.fresh(Saga.layer({ sweepEvery: false, onStuck })))
+      )
+      yield* settled
+      yield* TestClock.adjust("11 seconds")
+      return yield* Fiber.join(fiber)
+    }).pipe(Effect.provide(world))
+  const parked = { _tag: "Parked", step: "only", reason: "Refusal" } as const
+
+  it.effect("is told what waits for someone", () =>
+    Effect.gen(function*() {
+      const told: Array<Saga.Stuck> = []
+      assert.deepStrictEqual(yield* executed((stuck) => Effect.sync(() => told.push(stuck))), parked)
+      assert.deepStrictEqual(told, [{ saga: "stuck", id: "o1", execution: parked }])
+    }))
+
+  for (
+    const [name, alarm] of [
+      ["fails", () => Effect.fail("no answer")],
+      ["throws", () => {
+        throw new Error("no pager")
+      }],
+      ["hangs", () => Effect.never]
+    ] as const
+  ) {
+    it.effect(`changes nothing when it ${name}`, () =>
+      Effect.gen(function*() {
+        assert.deepStrictEqual(yield* executed(alarm), parked)
+      }))
+  }
 })

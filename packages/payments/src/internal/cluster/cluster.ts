@@ -110,9 +110,13 @@ export class Cluster {
   execute(saga: Untyped, payload: unknown, id: string): Answer<Ended> {
     return Effect.flatMap(this.open(saga, payload, id), ({ found, stored }) => {
       const { executionId, workflow } = found
-      const executed = this.host.engine.execute(workflow, { executionId, payload: { id, payload: stored } })
+      const run = { executionId, payload: { id, payload: stored } }
+      // Once it is sent it runs, however short the wait for it is.
       return Effect.flatMap(
-        Effect.raceFirst(outside(executed), this.end(found, anyEnd)),
+        Effect.andThen(
+          outside(this.host.engine.execute(workflow, { ...run, discard: true })),
+          Effect.raceFirst(outside(this.host.engine.execute(workflow, run)), this.end(found, anyEnd))
+        ),
         (history) => tell(found.compiled, history)
       )
     })

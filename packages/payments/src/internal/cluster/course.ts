@@ -18,7 +18,7 @@ import type * as Schema from "effect/Schema"
 import type { Digest } from "../effect/crypto.ts"
 import { Activity, DurableClock, DurableDeferred, Workflow, WorkflowEngine } from "../effect/workflow.ts"
 import { type Attempt, concluded, retryAfterMax, runOnce, undoOnce, verifyStep, waited } from "../saga/attempt.ts"
-import { type Compiled, type CompiledStep, differenceOf } from "../saga/compile.ts"
+import { type Compiled, type CompiledStep, differenceOf, shapeOf } from "../saga/compile.ts"
 import {
   type Command,
   decide,
@@ -34,7 +34,7 @@ import {
 } from "../saga/decide.ts"
 import { Departures } from "../saga/departures.ts"
 import { report } from "../saga/engine.ts"
-import { define, executionOf } from "../saga/execution.ts"
+import { define, executionOf, type OnStuck } from "../saga/execution.ts"
 import type { Event, RunId } from "../saga/record.ts"
 import type { Nonces } from "./nonces.ts"
 import {
@@ -61,6 +61,7 @@ export interface Host {
   readonly digest: Digest.Digest["Service"]
   readonly nonces: Nonces
   readonly resultLimitBytes: number
+  readonly onStuck: OnStuck | undefined
 }
 
 /** What was kept does not fit the saga any more. */
@@ -139,6 +140,9 @@ class Course {
       )
       this.mark(begun)
       this.definition = begun.definition
+      // Which of its last steps have started is not known when they are gone.
+      const length = shapeOf(begun.definition)?.length ?? Number.POSITIVE_INFINITY
+      if (length > this.compiled.shape.length) return yield* Effect.fail(new Differs("the number of steps"))
       this.epoch = Math.max(1, begun.at)
       const payload = this.compiled.payload.restore(this.payload)
       if (Result.isFailure(payload)) return yield* Effect.fail(new Differs("the payload"))
@@ -166,7 +170,7 @@ class Course {
     const { shape } = this.compiled
     const execution = executionOf(this.compiled, shape, this.state, this.results["payload"])
     return Result.isSuccess(execution) && execution.success !== undefined
-      ? report(this.id, execution.success)
+      ? report(this.id, execution.success, this.host.onStuck)
       : Effect.void
   }
 
@@ -619,7 +623,9 @@ class Course {
           "",
           Told,
           Effect.gen({ self: this }, function*() {
-            const cancel = yield* this.isDone(cancelled)
+            // What was told before a crash stands.
+            const isTold = yield* this.isDone(stuck(times))
+            const cancel = !isTold && (yield* this.isDone(cancelled))
             if (cancelKnown || !cancel) {
               yield* this.done(stuck(times), { history: this.history, cancelKnown })
               yield* this.report

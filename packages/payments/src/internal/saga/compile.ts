@@ -156,6 +156,7 @@ const compileStep = (step: AnyStep): CompiledStep => ({
   group: step.group,
   verify: step.verify === "rerun" ? "rerun" : "look",
   inDoubt: step.inDoubt ?? "compensate",
+  onFailure: step.onFailure === "park" ? "park" : undefined,
   closes: step.closes ?? [],
   step,
   success: codecOf(step.success),

@@ -22,6 +22,8 @@ export interface StepShape {
   readonly verify: "look" | "rerun"
   /** What becomes of a compensatable step of which nobody knows whether it happened. */
   readonly inDoubt: "compensate" | "park"
+  /** A failure that has no error to ask about parks. */
+  readonly onFailure?: "park" | undefined
   /** Steps whose undo is covered by the undo of this one, once this one is done. */
   readonly closes: ReadonlyArray<string>
   /** Steps that stand together and have the same number run at the same time. */
@@ -393,12 +395,6 @@ const joined = (shape: Shape, state: SagaState, ends: ReadonlyArray<Signal>): De
 const refusalOf = (end: Signal): Refusal | undefined =>
   end._tag === "Failed" ? end : end._tag === "Verified" && end.verdict._tag === "Refused" ? end.verdict : undefined
 
-/** @internal Whether the saga is undone for a step that ended so. */
-export const isUndone = (end: Signal): boolean => {
-  const refusal = refusalOf(end)
-  return refusal !== undefined && refusal.parks !== true
-}
-
 /** What is refused is written down as such where the saga is undone anyway. */
 const unparked = (end: Signal): Signal => {
   if (end._tag === "Failed") return { ...end, parks: false }
@@ -409,8 +405,14 @@ const unparked = (end: Signal): Signal => {
 
 /** What stands behind the pivot may not fail for good: it waits for someone. */
 const failed = (shape: Shape, step: number, { detail, error, parks }: Refusal): Decision =>
-  isBehindPivot(shape, step) || parks === true
+  isBehindPivot(shape, step)
     ? park(shape, step, detail)
+    : parks === true
+    // It surely did not happen: it begins anew, or is left out when the saga is undone.
+    ? {
+      events: [{ _tag: "Parked", reason: detail, step: nameOf(shape, step), ...unsentOf(shape, [step]) }],
+      command: stop
+    }
     : {
       events: [{ _tag: "Failed", step: nameOf(shape, step), detail, ...error === undefined ? {} : { error } }],
       command: unwind
@@ -461,7 +463,8 @@ const verified = (shape: Shape, state: SagaState, signal: Signal & { readonly _t
       if (signal.cancel && shape[step]?.kind !== "retriable") {
         return { events: [{ _tag: "Cancelled", unsent: nameOf(shape, step) }], command: unwind }
       }
-      return isExhausted ? failed(shape, step, { detail, error: undefined }) : only({ _tag: "Run", step })
+      const parks = shape[step]?.onFailure === "park"
+      return isExhausted ? failed(shape, step, { detail, error: undefined, parks }) : only({ _tag: "Run", step })
     }
     case "NotSeen": {
       const { kind } = shape[step] ?? {}

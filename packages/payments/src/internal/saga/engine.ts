@@ -19,6 +19,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { SagaLog } from "../../SagaLog.ts"
 import { Digest, SecureRandom } from "../effect/crypto.ts"
+import { kindOf } from "../stack/kind.ts"
 import * as Leases from "../stack/leases.ts"
 import { bounded } from "./bounded.ts"
 import { compile, type Compiled, differenceOf, shapeOf } from "./compile.ts"
@@ -41,7 +42,7 @@ import {
   Suspended,
   TooManyRuns
 } from "./errors.ts"
-import { type Execution, executionOf } from "./execution.ts"
+import { type Execution, executionOf, type OnStuck, type Stuck } from "./execution.ts"
 import { Inbox } from "./inbox.ts"
 import {
   type ClaimRequest,
@@ -73,6 +74,7 @@ export interface Options {
   readonly runsMax: number
   /** For how long a run of another definition is left to a process that knows it. */
   readonly redefinedMillis: number
+  readonly onStuck: OnStuck | undefined
 }
 
 type Ended = Execution<unknown, unknown>
@@ -534,7 +536,10 @@ export class Engine {
       events: [{ _tag: "Parked", reason }]
     })
     return Effect.ignore(
-      Effect.andThen(this.unavailable(parked), report(run, { _tag: "Parked", step: undefined, reason }))
+      Effect.andThen(
+        this.unavailable(parked),
+        report(run, { _tag: "Parked", step: undefined, reason }, this.options.onStuck)
+      )
     )
   }
 
@@ -580,7 +585,7 @@ export class Engine {
         `saga ${compiled.name}`,
         { attributes: { "saga.id": run.id, "saga.epoch": run.epoch }, captureStackTrace: false }
       ),
-      (execution) => report(run, execution)
+      (execution) => report(run, execution, this.options.onStuck)
     )
   }
 
@@ -701,16 +706,40 @@ const counterOf = (saga: string, state: string): Metric.Metric<number, unknown> 
 }
 
 /** @internal Counts how a run has ended, and tells whom it may concern. */
-export const report = (run: RunId, execution: Ended): Effect.Effect<void> => {
-  const counted = Metric.update(counterOf(run.saga, execution._tag), 1)
+export const report = (
+  { id, saga }: RunId,
+  execution: Ended,
+  onStuck: OnStuck | undefined
+): Effect.Effect<void> => {
+  const counted = Metric.update(counterOf(saga, execution._tag), 1)
   if (execution._tag !== "Parked" && execution._tag !== "FailedCompensation") return counted
+  const logged = Effect.annotateLogs(
+    Effect.logError(execution._tag === "Parked" ? "a saga is parked" : "an undo of a saga has failed"),
+    execution._tag === "Parked"
+      ? { saga, id, step: execution.step, reason: execution.reason }
+      : { saga, id, undos: execution.undos.filter(({ _tag }) => _tag === "Failed") }
+  )
   return Effect.andThen(
     counted,
-    Effect.annotateLogs(
-      Effect.logError(execution._tag === "Parked" ? "a saga is parked" : "an undo of a saga has failed"),
-      execution._tag === "Parked"
-        ? { saga: run.saga, id: run.id, step: execution.step, reason: execution.reason }
-        : { saga: run.saga, id: run.id, undos: execution.undos.filter(({ _tag }) => _tag === "Failed") }
-    )
+    onStuck === undefined ? logged : Effect.andThen(logged, alarm(onStuck, { saga, id, execution }))
   )
 }
+
+const alarmMillis = 10_000
+
+/** Whatever becomes of it, the run is as it is. */
+const alarm = (onStuck: OnStuck, stuck: Stuck): Effect.Effect<void> =>
+  Effect.catchCause(
+    Effect.asVoid(Effect.timeoutOrElse(Effect.suspend(() => onStuck(stuck)), {
+      duration: Duration.millis(alarmMillis),
+      orElse: () => Effect.fail("it did not end in time")
+    })),
+    (cause) =>
+      Cause.hasInterruptsOnly(cause)
+        ? Effect.interrupt
+        : Effect.annotateLogs(Effect.logError("onStuck has failed"), {
+          saga: stuck.saga,
+          id: stuck.id,
+          cause: kindOf(cause)
+        })
+  )

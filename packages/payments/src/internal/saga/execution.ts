@@ -3,6 +3,7 @@
  *
  * @internal
  */
+import type * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type { Compiled } from "./compile.ts"
 import type { Failure, SagaState, Shape } from "./decide.ts"
@@ -55,6 +56,21 @@ export type Execution<Ctx, E> =
   | { readonly _tag: "Compensated"; readonly cause: Cause<E>; readonly undos: ReadonlyArray<Undo> }
   | { readonly _tag: "FailedCompensation"; readonly cause: Cause<E>; readonly undos: ReadonlyArray<Undo> }
   | { readonly _tag: "Parked"; readonly step: string | undefined; readonly reason: string }
+
+/**
+ * A run that waits for someone, as `onStuck` of a layer is told of it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Stuck {
+  readonly saga: string
+  readonly id: string
+  readonly execution: Extract<Execution<unknown, unknown>, { readonly _tag: "FailedCompensation" | "Parked" }>
+}
+
+/** @internal */
+export type OnStuck = (stuck: Stuck) => Effect.Effect<unknown, unknown>
 
 /**
  * @internal Undefined while it has not ended; a failure names what could not be read. `shape` holds the steps that the run

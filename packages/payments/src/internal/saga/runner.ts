@@ -28,7 +28,6 @@ import {
   fold,
   initial,
   isObligation,
-  isUndone,
   type SagaState,
   type Signal,
   statusOf,
@@ -234,7 +233,8 @@ export class Runner {
               yield* this.interrupted(command.step)
               return []
             }
-            if (isEnding && isUndone(end)) siblings.interrupt()
+            const { command: next } = decide(this.compiled.shape, this.state, end)
+            if (isEnding && next._tag === "Unwind") siblings.interrupt()
             if (end._tag !== "Succeeded" || running.size === 0) return [end]
             const written = Effect.suspend(() => this.append(decide(this.compiled.shape, this.state, end).events))
             yield* lock.withPermits(1)(written)

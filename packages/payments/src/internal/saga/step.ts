@@ -96,8 +96,9 @@ export interface Fails<E> {
   /** How a final failure is stored. */
   readonly error: Schema.Codec<E, unknown>
   /**
-   * What becomes of the saga at a final failure, by its error: undone (unless set), or parked, for someone to decide. One that
-   * throws parks.
+   * What becomes of the saga at a final failure: undone (unless set), or parked, for someone to decide. A function says it by
+   * the error; it parks when it throws, and is not asked where there is no error, when a step that surely never happened
+   * has no try left. Resumed, the step begins anew.
    */
   readonly onFailure?: "compensate" | "park" | ((error: NoInfer<E>) => "compensate" | "park") | undefined
 }

@@ -53,6 +53,8 @@ export const explore = (
 ): Effect.Effect<Explored> =>
   Effect.gen(function*() {
     const seen = new Seen()
+    // Of steps at the same time the next point may be one beside, and before the end of this one.
+    const isSequential = subject.saga.steps.every(({ group }) => group === undefined)
     const coverage = new Map<string, Map<string, number>>()
     const states = new Map<string, number>()
     let reference: Truth | undefined
@@ -82,7 +84,7 @@ export const explore = (
           return { schedules, merged, isComplete: false, coverage, states, broken }
         }
         if (deviations.length === 0 && played.state === "Completed") reference = played.truth
-        next.push(...childrenOf(deviations, played))
+        next.push(...childrenOf(deviations, played, isSequential))
       }
       level = next
     }
@@ -98,18 +100,25 @@ interface Child {
 }
 
 /** Every other thing that could have happened after the last one that did. */
-const childrenOf = (deviations: ReadonlyArray<Deviation>, { points }: Played): ReadonlyArray<Child> => {
+const childrenOf = (
+  deviations: ReadonlyArray<Deviation>,
+  { points }: Played,
+  isSequential: boolean
+): ReadonlyArray<Child> => {
   const first = (deviations.at(-1)?.at ?? -1) + 1
   return points.slice(first).flatMap((point, index) => {
     const at = first + index
-    return point.alternatives.filter(({ name }) => index === 0 || !isSame(points[at - 1], point, name))
-      .map(({ name }) => ({ deviations: [...deviations, { at, name }], behind: behindOf(point, points[at + 1], name) }))
+    const isFirst = index === 0 || !isSequential
+    return point.alternatives.filter(({ name }) => isFirst || !isSame(points[at - 1], point, name)).map(({ name }) => ({
+      deviations: [...deviations, { at, name }],
+      behind: behindOf(point, isSequential ? points[at + 1] : undefined, name)
+    }))
   })
 }
 
 const behindOf = (point: Point, next: Point | undefined, name: string): Child["behind"] => {
   const isSoon = next?.by === point.by && next.left?.at === point.left?.at
-  const left = name === "die before" ? point.left : name === "die after" && isSoon ? next?.left : undefined
+  const left = name === "die before" ? point.left : name === "die after" && isSoon ? next.left : undefined
   return left && { ...left, crash: left.crash - 1, label: point.label }
 }
 

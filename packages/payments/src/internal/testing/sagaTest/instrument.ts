@@ -131,7 +131,11 @@ export const instrumentLog = (stage: Stage, log: Log): Log => ({
         }
         if (found.length === 0) return Effect.succeed(found)
         return Effect.as(
-          after(stage, process, stage.choices.choose(process.name, "take over", [dieAfter, freezeAfter])),
+          after(
+            stage,
+            process,
+            stage.choices.choose(process.name, "take over", offer(stage, process, [dieAfter, freezeAfter]))
+          ),
           found
         )
       }), log.orphans(request)),
