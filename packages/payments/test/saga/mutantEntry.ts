@@ -4,7 +4,10 @@ import { SagaTest } from "effect-payments/testing"
 import { checkout, world } from "./explored.ts"
 
 // Small ones first: most bugs need one thing to happen.
-const bounds = [{ depth: 0, faults: 1 }, { depth: 1, faults: 0 }, { depth: 1, faults: 1, schedulesMax: 500 }]
+const bounds = [{ depth: 0, faults: 1 }, { depth: 1, faults: 0 }, { depth: 1, faults: 1, schedulesMax: 500 }, {
+  depth: 2,
+  faults: 0
+}]
 
 /** Undefined: none is found. */
 export const hunt = (): Promise<string | undefined> =>
