@@ -183,7 +183,7 @@ describe("runAll", () => {
     Effect.gen(function*() {
       const hanging = Array.from({ length: 4 }, (_, index) => scenario(`${index}`, () => Effect.never))
       const fiber = yield* Effect.forkChild(run(hanging), { startImmediately: true })
-      yield* TestClock.adjust("180 seconds")
+      yield* TestClock.adjust("300 seconds")
       const outcomes = yield* Fiber.join(fiber)
       assert.deepStrictEqual(outcomes.map(({ ok }) => ok), [false, false, false, false])
       assert.include(outcomes[3]?.detail, "did not end in time")
