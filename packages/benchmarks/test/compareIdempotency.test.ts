@@ -52,7 +52,12 @@ const stageOf = (caller: Caller): Stage => ({
   one: caller,
   other: caller,
   open: async () => caller,
-  network: async () => ({ url: "", loseReply: async () => undefined, close: async () => undefined }),
+  network: async () => ({
+    url: "",
+    loseReply: async () => undefined,
+    lost: async () => 1,
+    close: async () => undefined
+  }),
   start: () => ({
     here: Promise.resolve(),
     told: Promise.resolve({ _tag: "Declined" }),

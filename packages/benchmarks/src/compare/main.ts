@@ -24,6 +24,9 @@ const readArguments = () => {
   }
 }
 
+// What it has started ends with it.
+process.once("SIGTERM", () => process.exit(143))
+
 const wanted = readArguments()
 if (wanted === undefined) {
   console.error(usage)

@@ -8,9 +8,10 @@ import { type Comparison, format } from "../../src/compare/table.ts"
 
 const root = join(import.meta.dirname, "../../../..")
 
-const compare = async (): Promise<Comparison> => {
+const compare = async (signal: AbortSignal): Promise<Comparison> => {
   const { stdout } = await promisify(execFile)(join(root, "scripts/compare"), ["idempotency", "--json"], {
-    env: { ...process.env, TEST_REDIS_URL: inject("redis") }
+    env: { ...process.env, TEST_REDIS_URL: inject("redis") },
+    signal
   })
   return JSON.parse(stdout) as Comparison
 }
@@ -61,8 +62,8 @@ const pinned = {
 it(
   "each demand has the verdict that is pinned here, and docs/idempotency.md has the table",
   { timeout: 240_000 },
-  async () => {
-    const comparison = await compare()
+  async ({ signal }) => {
+    const comparison = await compare(signal)
     const seen = comparison.rows.map(({ name, verdicts }) => [name, verdicts.map(({ seen }) => seen)] as const)
     assert.deepStrictEqual(Object.fromEntries(seen), pinned)
     for (const { holds, seen } of comparison.rows.flatMap(({ verdicts }) => verdicts)) {

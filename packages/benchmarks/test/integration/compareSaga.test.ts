@@ -8,9 +8,10 @@ import { type Comparison, format } from "../../src/compare/table.ts"
 
 const root = join(import.meta.dirname, "../../../..")
 
-const compare = async (): Promise<Comparison> => {
+const compare = async (signal: AbortSignal): Promise<Comparison> => {
   const { stdout } = await promisify(execFile)(join(root, "scripts/compare"), ["saga", "--json"], {
     env: { ...process.env, TEST_POSTGRES_URL: inject("postgres") },
+    signal,
     maxBuffer: 1 << 24
   })
   return JSON.parse(stdout) as Comparison
@@ -40,12 +41,12 @@ const pinned = {
   "a new version": [open, "", open, ""]
 }
 
-// It starts sixteen processes: that takes its time where others run too.
+// It starts thirty-two processes: that takes its time where others run too.
 it(
   "each demand has the verdict that is pinned here, and docs/saga.md has the table",
   { timeout: 300_000 },
-  async () => {
-    const comparison = await compare()
+  async ({ signal }) => {
+    const comparison = await compare(signal)
     const seen = comparison.rows.map(({ name, verdicts }) => [name, verdicts.map(({ seen }) => seen)] as const)
     assert.deepStrictEqual(Object.fromEntries(seen), pinned)
     for (const { holds, seen } of comparison.rows.flatMap(({ verdicts }) => verdicts)) {

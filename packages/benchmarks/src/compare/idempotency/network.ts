@@ -7,6 +7,8 @@ export interface Network {
   readonly url: string
   /** The server does the `nth` request from now on, and the connection ends before its reply. */
   readonly loseReply: (nth: number) => Promise<void>
+  /** How many replies it has lost by the last plan. */
+  readonly lost: () => Promise<number>
   readonly close: () => Promise<void>
 }
 
@@ -22,6 +24,7 @@ export const before = async (port: number): Promise<Network> => {
   return {
     url: `redis://127.0.0.1:${faults.port}`,
     loseReply: (nth) => runtime.runPromise(faults.plan({ nth, fault: StoreFaults.dropReply() })),
+    lost: () => runtime.runPromise(faults.struck),
     close: () => runtime.dispose()
   }
 }

@@ -1,6 +1,7 @@
 // Each scenario with each contender: the contenders beside each other, each with a Redis of its own; the scenarios of one in
 // turn or together, each with a key of its own.
 import { urlOf } from "../../servers.ts"
+import { settled } from "../settled.ts"
 import type { Comparison, Verdict } from "../table.ts"
 import type { Caller, Contender } from "./contender.ts"
 import { type Contending, load, titles } from "./contenders.ts"
@@ -15,11 +16,11 @@ type Undo = Array<() => Promise<unknown>>
 
 const undoing = async <A>(use: (undo: Undo) => Promise<A>): Promise<A> => {
   const undo: Undo = []
-  try {
-    return await use(undo)
-  } finally {
-    for (const each of undo.toReversed()) await each()
-  }
+  const failures: Array<unknown> = []
+  const result = await use(undo).catch((cause: unknown) => void failures.push(cause))
+  for (const each of undo.toReversed()) await each().catch((cause: unknown) => void failures.push(cause))
+  if (failures.length > 0) throw failures[0]
+  return result as A
 }
 
 interface Place {
@@ -89,7 +90,7 @@ const askAll = (program: string, name: Contending): Promise<ReadonlyArray<Verdic
     const verdicts: Array<Verdict> = []
     for (const [i, scenario] of inTurn.entries()) verdicts.push(await askOne(place, scenario, `key-${i}`))
     const others = together.map((scenario, i) => askOne(place, scenario, `key-together-${i}`))
-    return [...verdicts, ...await Promise.all(others)]
+    return [...verdicts, ...await settled(others)]
   })
 
 const askOne = (place: Place, { name, run }: Scenario, key: string): Promise<Verdict> =>
@@ -106,7 +107,7 @@ export const run = (): Promise<Comparison> =>
     const { close, program } = await Process.build()
     undo.push(close)
     const names = Object.keys(titles) as Array<Contending>
-    const verdicts = await Promise.all(names.map((name) => askAll(program, name)))
+    const verdicts = await settled(names.map((name) => askAll(program, name)))
     return {
       name: "idempotency",
       contenders: Object.values(titles),

@@ -522,6 +522,7 @@ const loseReply = async (stage: Stage, nth: number): Promise<Verdict> => {
   await chargeWith({ ...stage, key: `${stage.key}-before` }, caller)
   await network.loseReply(nth)
   const first = await chargeWith(stage, caller)
+  if (await network.lost() === 0) throw new Error("no reply was lost")
   const answer = isOpen(first) ? await chargeWith(stage, stage.other) : first
   return verdict(await oneCharge(stage), isTold("the retry", answer, "Answered"))
 }

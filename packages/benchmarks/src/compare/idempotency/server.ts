@@ -32,6 +32,8 @@ export const start = async (): Promise<Server> => {
   const dir = mkdtempSync(join(tmpdir(), "compare-redis-"))
   const options = ["--bind", "127.0.0.1", "--port", `${port}`, "--dir", dir, "--save", "", "--appendonly", "no"]
   const child = spawn("redis-server", options, { stdio: "ignore" })
+  const kill = () => void child.kill("SIGKILL")
+  process.once("exit", kill)
   await once(child, "spawn")
   const client = await connect(url, child)
   return {
@@ -40,6 +42,7 @@ export const start = async (): Promise<Server> => {
     configure: async (name, value) => void await client.configSet(name, value),
     forget: async () => void await client.flushAll(),
     stop: async () => {
+      process.off("exit", kill)
       client.destroy()
       if (child.exitCode === null && child.signalCode === null) {
         child.kill("SIGKILL")

@@ -17,14 +17,20 @@ export const end = (state: End["state"], error?: string, failedUndos: ReadonlyAr
   failedUndos
 })
 
+export interface Cancellation {
+  /** The engine has it. */
+  readonly taken: Promise<unknown>
+  /** Some answer at once, some when all is undone. */
+  readonly answered: Promise<unknown>
+}
+
 /** What one process runs its sagas with. */
 export interface Caller {
   /** Begins it; refused where its id stands for another payload. */
   readonly start: (payload: Payload) => Promise<"Refused" | "Started">
   /** How it has ended, awaited for so long. */
   readonly ended: (payload: Payload, millis: number) => Promise<End>
-  /** Asks for it to be cancelled. */
-  readonly cancel: (payload: Payload) => Promise<void>
+  readonly cancel: (payload: Payload) => Cancellation
   /** What an operator does about an undo that has failed. */
   readonly resume: (payload: Payload) => Promise<void>
   readonly close: () => Promise<void>
@@ -37,6 +43,8 @@ export interface Place {
   readonly url: string
   readonly executor: string
   readonly version: string
+  /** Its saga has one more step at the end, `notify`. */
+  readonly isExtended: boolean
 }
 
 export interface Contender {

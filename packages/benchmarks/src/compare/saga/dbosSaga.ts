@@ -7,6 +7,8 @@ import { type Name, type Payload, send } from "./world.ts"
 
 const retries = { retriesAllowed: true, maxAttempts: 3, intervalSeconds: 0.05, backoffRate: 1 }
 
+let isExtended = false
+
 const saga = DBOS.registerWorkflow(async (payload: Payload) => {
   const undos: Array<Name> = []
   const undoable = async (name: Name) => {
@@ -17,7 +19,9 @@ const saga = DBOS.registerWorkflow(async (payload: Payload) => {
     if (payload.isGroup) await Promise.all([undoable("reserve"), undoable("authorize")])
     else for (const name of ["reserve", "authorize"] as const) await undoable(name)
     await undoable("capture")
-    return await DBOS.runStep(() => send(payload, "ship"), { name: "ship" })
+    const shipped = await DBOS.runStep(() => send(payload, "ship"), { name: "ship" })
+    if (isExtended) await DBOS.runStep(() => send(payload, "notify"), { name: "notify" })
+    return shipped
   } catch (error) {
     for (const name of undos.toReversed()) {
       const call = `undo ${name}`
@@ -36,7 +40,8 @@ const nameOf = (error: unknown): string => {
   return name === "Declined" || name === "TimedOut" ? name : "another error"
 }
 
-export const open = async ({ executor, url, version }: Place): Promise<Caller> => {
+export const open = async ({ executor, isExtended: isItExtended, url, version }: Place): Promise<Caller> => {
+  isExtended = isItExtended
   DBOS.setConfig({
     name: "compare",
     systemDatabaseUrl: url,
@@ -66,7 +71,10 @@ export const open = async ({ executor, url, version }: Place): Promise<Caller> =
         await sleep(20)
       }
     },
-    cancel: ({ id }) => DBOS.cancelWorkflow(id),
+    cancel: ({ id }) => {
+      const answered = DBOS.cancelWorkflow(id)
+      return { taken: answered, answered }
+    },
     resume: async ({ id }) => {
       const steps = await DBOS.listWorkflowSteps(id) ?? []
       const failed = steps.find(({ error, name }) => error !== null && name.startsWith("undo "))

@@ -52,25 +52,28 @@ const undo = (payload: Payload, name: Name) => {
 const undoable = (payload: Payload, name: Name) =>
   step(payload, name).pipe(Checkout.withCompensation(() => undo(payload, name)))
 
-const checkoutLayer = Checkout.toLayer(Effect.fnUntraced(function*(payload) {
-  const first = [undoable(payload, "reserve"), undoable(payload, "authorize")]
-  yield* Effect.all(first, { concurrency: payload.isGroup ? "unbounded" : 1, discard: true })
-  yield* undoable(payload, "capture")
-  return yield* step(payload, "ship")
-}))
+const checkoutLayer = ({ isExtended }: Place) =>
+  Checkout.toLayer(Effect.fnUntraced(function*(payload) {
+    const first = [undoable(payload, "reserve"), undoable(payload, "authorize")]
+    yield* Effect.all(first, { concurrency: payload.isGroup ? "unbounded" : 1, discard: true })
+    yield* undoable(payload, "capture")
+    const shipped = yield* step(payload, "ship")
+    if (isExtended) yield* step(payload, "notify")
+    return shipped
+  }))
 
-const inMemory = () =>
-  checkoutLayer.pipe(
+const inMemory = (place: Place) =>
+  checkoutLayer(place).pipe(
     Layer.provideMerge(WorkflowEngine.layerMemory),
     Layer.provide(NodeCrypto.layer),
     Layer.provideMerge(Logger.layer([]))
   )
 
-const onCluster = ({ file }: Place) =>
-  checkoutLayer.pipe(
+const onCluster = (place: Place) =>
+  checkoutLayer(place).pipe(
     Layer.provideMerge(ClusterWorkflowEngine.layer),
     Layer.provide(SingleRunner.layer({ runnerStorage: "memory" })),
-    Layer.provide([SqliteClient.layer({ filename: file }), NodeCrypto.layer]),
+    Layer.provide([SqliteClient.layer({ filename: place.file }), NodeCrypto.layer]),
     Layer.provideMerge(Logger.layer([]))
   )
 
@@ -81,35 +84,43 @@ const toEnd = (result: Workflow.Result<typeof Id.Type, typeof StepError.Type>): 
   return end("Failed", error instanceof Declined || error instanceof TimedOut ? error._tag : "another error")
 }
 
-const openOver =
-  (layerOf: (place: Place) => Layer.Layer<WorkflowEngine.WorkflowEngine, unknown>) =>
-  async (place: Place): Promise<Caller> => {
-    const runtime = ManagedRuntime.make(layerOf(place))
-    await runtime.runPromise(Effect.void)
-    const withId = <A, E>(payload: Payload, f: (id: string) => Effect.Effect<A, E, WorkflowEngine.WorkflowEngine>) =>
-      runtime.runPromise(Effect.flatMap(Checkout.executionId(payload), f))
-    return {
-      start: async (payload) => {
-        await runtime.runPromise(Checkout.execute(payload, { discard: true }))
-        return "Started"
-      },
-      ended: async (payload, millis) => {
-        for (const until = Date.now() + millis;;) {
-          const exit = await withId(payload, (id) => Effect.exit(Checkout.poll(id)))
+const openOver = (
+  layerOf: (place: Place) => Layer.Layer<WorkflowEngine.WorkflowEngine, unknown>,
+  { isInMemory }: { readonly isInMemory: boolean }
+) =>
+async (place: Place): Promise<Caller> => {
+  const runtime = ManagedRuntime.make(layerOf(place))
+  await runtime.runPromise(Effect.void)
+  const withId = <A, E>(payload: Payload, f: (id: string) => Effect.Effect<A, E, WorkflowEngine.WorkflowEngine>) =>
+    runtime.runPromise(Effect.flatMap(Checkout.executionId(payload), f))
+  return {
+    start: async (payload) => {
+      await runtime.runPromise(Checkout.execute(payload, { discard: true }))
+      return "Started"
+    },
+    ended: async (payload, millis) => {
+      for (const until = Date.now() + millis;;) {
+        const exit = await withId(payload, (id) => Effect.exit(Checkout.poll(id)))
+        if (Exit.isFailure(exit)) {
           // The engine in memory answers so for one whose undo waits.
-          if (Exit.isFailure(exit)) return end("Failed", "interrupted")
-          const found = Option.isSome(exit.value) ? toEnd(exit.value.value) : undefined
-          if (found !== undefined) return found
-          if (Date.now() > until) return end(Option.isSome(exit.value) ? "Open" : "Missing")
-          await sleep(20)
+          if (isInMemory) return end("Failed", "interrupted")
+          throw Cause.squash(exit.cause)
         }
-      },
-      cancel: (payload) => withId(payload, (id) => Checkout.interrupt(id)),
-      resume: (payload) => withId(payload, (id) => Checkout.resume(id)),
-      close: () => runtime.dispose()
-    }
+        const found = Option.isSome(exit.value) ? toEnd(exit.value.value) : undefined
+        if (found !== undefined) return found
+        if (Date.now() > until) return end(Option.isSome(exit.value) ? "Open" : "Missing")
+        await sleep(20)
+      }
+    },
+    cancel: (payload) => {
+      const answered = withId(payload, (id) => Checkout.interrupt(id))
+      return { taken: answered, answered }
+    },
+    resume: (payload) => withId(payload, (id) => Checkout.resume(id)),
+    close: () => runtime.dispose()
   }
+}
 
-export const openInMemory = openOver(inMemory)
+export const openInMemory = openOver(inMemory, { isInMemory: true })
 
-export const openOnCluster = openOver(onCluster)
+export const openOnCluster = openOver(onCluster, { isInMemory: false })

@@ -44,51 +44,38 @@ const undo = (payload: Payload, name: Name) => {
   return payload.plan[`undo ${name}`] === "sleeps" ? Effect.delay(sent, "300 millis") : sent
 }
 
-const undoable = { ...base, undoSchedule: Schedule.recurs(2) }
-
-const reserve = {
-  ...undoable,
-  run: ({ payload }: { readonly payload: Payload }) => run(payload, "reserve"),
-  verify: ({ payload }: { readonly payload: Payload }) => verify(payload, "reserve"),
-  compensate: (_: unknown, { payload }: { readonly payload: Payload }) => undo(payload, "reserve")
-}
-
-const authorize = {
-  ...undoable,
-  run: ({ payload }: { readonly payload: Payload }) => run(payload, "authorize"),
-  verify: ({ payload }: { readonly payload: Payload }) => verify(payload, "authorize"),
-  compensate: (_: unknown, { payload }: { readonly payload: Payload }) => undo(payload, "authorize")
-}
+/** A step that can be undone; whatever is before it. */
+const undoable = <Ctx extends { readonly payload: Payload }>(name: Name) => ({
+  ...base,
+  undoSchedule: Schedule.recurs(2),
+  run: ({ payload }: Ctx) => run(payload, name),
+  verify: ({ payload }: Ctx) => verify(payload, name),
+  compensate: (_: unknown, { payload }: Ctx) => undo(payload, name)
+})
 
 const line = Saga.make("line", { payload: PayloadSchema }).pipe(
-  Saga.step("reserve", reserve),
-  Saga.step("authorize", {
-    ...undoable,
-    run: ({ payload }) => run(payload, "authorize"),
-    verify: ({ payload }) => verify(payload, "authorize"),
-    compensate: (_, { payload }) => undo(payload, "authorize")
-  }),
-  Saga.step("capture", {
-    ...undoable,
-    run: ({ payload }) => run(payload, "capture"),
-    verify: ({ payload }) => verify(payload, "capture"),
-    compensate: (_, { payload }) => undo(payload, "capture")
-  }),
+  Saga.step("reserve", undoable("reserve")),
+  Saga.step("authorize", undoable("authorize")),
+  Saga.step("capture", undoable("capture")),
   Saga.pivot("ship", {
     ...base,
     run: ({ payload }) => run(payload, "ship"),
     verify: ({ payload }) => verify(payload, "ship")
+  })
+)
+
+/** `line`, as a later version has it: runs that have not come to the new step go on. */
+const extended = line.pipe(
+  Saga.retriable("notify", {
+    success: Id,
+    run: ({ payload }) => Effect.catchTag(run(payload, "notify"), "Declined", () => Effect.fail(new TimedOut({}))),
+    verify: ({ payload }) => verify(payload, "notify")
   })
 )
 
 const group = Saga.make("group", { payload: PayloadSchema }).pipe(
-  Saga.parallel({ reserve: Saga.branch(reserve), authorize: Saga.branch(authorize) }),
-  Saga.step("capture", {
-    ...undoable,
-    run: ({ payload }) => run(payload, "capture"),
-    verify: ({ payload }) => verify(payload, "capture"),
-    compensate: (_, { payload }) => undo(payload, "capture")
-  }),
+  Saga.parallel({ reserve: Saga.branch(undoable("reserve")), authorize: Saga.branch(undoable("authorize")) }),
+  Saga.step("capture", undoable("capture")),
   Saga.pivot("ship", {
     ...base,
     run: ({ payload }) => run(payload, "ship"),
@@ -96,10 +83,21 @@ const group = Saga.make("group", { payload: PayloadSchema }).pipe(
   })
 )
 
+/** Tells when a cancellation has come to the log: `Saga.cancel` itself answers when all is undone. */
+const cancellations = (heard: (id: string) => void) =>
+  Layer.effect(
+    SagaLog.SagaLog,
+    Effect.map(SagaLog.SagaLog, (log) => ({
+      ...log,
+      cancel: (id: SagaLog.RunId) => Effect.tap(log.cancel(id), () => Effect.sync(() => heard(id.id)))
+    }))
+  )
+
 // As it is by default, in less time.
-const layerOf = (file: string) =>
-  Saga.layerRecover([line, group], { every: "100 millis" }).pipe(
+const layerOf = ({ file, isExtended }: Place, heard: (id: string) => void) =>
+  Saga.layerRecover(isExtended ? [extended, group] : [line, group], { every: "100 millis" }).pipe(
     Layer.provideMerge(Saga.layer({ lease: "1 second", awaitAtMost: 0 })),
+    Layer.provide(cancellations(heard)),
     Layer.provide(SagaLog.layerStoreSql()),
     Layer.provide([SqliteClient.layer({ filename: file }), NodeCrypto.layer]),
     Layer.provideMerge(Logger.layer([]))
@@ -119,11 +117,13 @@ const toEnd = (execution: Saga.Execution<unknown, Declined | TimedOut>): End => 
   }
 }
 
-export const open = async ({ file }: Place): Promise<Caller> => {
-  const runtime = ManagedRuntime.make(layerOf(file))
+export const open = async (place: Place): Promise<Caller> => {
+  const hearing = new Map<string, () => void>()
+  const runtime = ManagedRuntime.make(layerOf(place, (id) => hearing.get(id)?.()))
   await runtime.runPromise(Effect.void)
   type Its = Saga.Saga<{ readonly payload: Payload }, Declined | TimedOut, never>
-  const sagaOf = ({ isGroup }: Payload): Its => isGroup ? group as unknown as Its : line as unknown as Its
+  const sagaOf = ({ isGroup }: Payload): Its =>
+    isGroup ? group as unknown as Its : place.isExtended ? extended as unknown as Its : line as unknown as Its
   return {
     start: async (payload) => {
       const started = Saga.start(sagaOf(payload), payload, { id: payload.id })
@@ -142,8 +142,11 @@ export const open = async ({ file }: Place): Promise<Caller> => {
         await sleep(20)
       }
     },
-    cancel: async (payload) => {
-      await runtime.runPromise(Effect.result(Saga.cancel(sagaOf(payload), { id: payload.id })))
+    cancel: (payload) => {
+      const { promise: taken, resolve } = Promise.withResolvers<void>()
+      hearing.set(payload.id, resolve)
+      const answered = runtime.runPromise(Effect.result(Saga.cancel(sagaOf(payload), { id: payload.id })))
+      return { taken, answered }
     },
     resume: async (payload) => {
       await runtime.runPromise(Saga.resume(sagaOf(payload), { id: payload.id }))

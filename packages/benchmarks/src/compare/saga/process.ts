@@ -5,7 +5,7 @@ import type { End } from "./contender.ts"
 import type { Job } from "./worker.ts"
 
 export interface Process {
-  readonly ended: Promise<ReadonlyArray<End>>
+  readonly ended: Promise<End>
   readonly kill: () => Promise<void>
 }
 
@@ -18,9 +18,9 @@ export const start = (job: Job): Process => {
     stdio: ["ignore", "ignore", "inherit", "ipc"]
   })
   const exited = once(child, "exit")
-  const ended = new Promise<ReadonlyArray<End>>((resolve, reject) => {
-    child.once("message", (ends) => resolve(ends as ReadonlyArray<End>))
-    child.once("exit", () => reject(new Error("the process ended before its sagas")))
+  const ended = new Promise<End>((resolve, reject) => {
+    child.once("message", (end) => resolve(end as End))
+    child.once("exit", () => reject(new Error("the process ended before its saga")))
   })
   // Not each is waited for.
   ended.catch(() => undefined)

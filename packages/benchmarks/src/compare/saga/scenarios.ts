@@ -1,6 +1,5 @@
 // What is asked: a plan for the world, what the processes do, and what the ledger must say at the end. Demands and losses are
 // sentences of the docs; what was seen is told in words that are the same in each run.
-import { setTimeout as sleep } from "node:timers/promises"
 import type { Verdict } from "../table.ts"
 import type { Caller, End } from "./contender.ts"
 import { appears, mend, type Payload, read } from "./world.ts"
@@ -14,20 +13,20 @@ export interface Stage {
 /** What the process is called that comes after the one that was killed. */
 export type Next = "another" | "same" | "upgraded"
 
+/** The process is killed where the saga hangs. */
+export interface Kill {
+  readonly plan: Payload["plan"]
+  readonly hangAt: string
+  readonly next: Next
+  /** How the next process finds it. */
+  readonly judge: (payload: Payload, end: End) => Verdict
+}
+
 export interface Scenario {
   readonly name: string
   readonly demand: string
   readonly loss: string
-  readonly run:
-    | ((stage: Stage) => Promise<Verdict>)
-    /** The process is killed where the saga hangs. */
-    | {
-      readonly plan: Payload["plan"]
-      readonly hangAt: string
-      readonly next: Next
-      /** How the next process finds it. */
-      readonly judge: (payload: Payload, end: End) => Verdict
-    }
+  readonly run: ((stage: Stage) => Promise<Verdict>) | Kill
 }
 
 // Long enough for what has to come; what has not come then does not.
@@ -174,11 +173,10 @@ export const scenarios: ReadonlyArray<Scenario> = [
       const payload = stage.payload({ ship: "declines", "undo authorize": "is held" })
       await stage.caller.start(payload)
       await appears(payload.ledger, "undo capture", endMillis)
-      // Some answer at once, some when all is undone.
-      const asked = stage.caller.cancel(payload)
-      await Promise.race([asked, sleep(500)])
+      const { answered, taken } = stage.caller.cancel(payload)
+      await taken
       mend(payload.ledger)
-      await asked
+      await answered
       await appears(payload.ledger, "undo reserve", endMillis)
       return verdict(...missing(payload, "authorize", "reserve"))
     }
@@ -242,7 +240,7 @@ export const scenarios: ReadonlyArray<Scenario> = [
   },
   {
     name: "a new version",
-    demand: "the same, by a process of a new version whose saga has not changed",
+    demand: "the same, by a process of a new version whose saga has one more step",
     loss: "a deploy strands what is under way.",
     run: {
       plan: { ship: "declines" },

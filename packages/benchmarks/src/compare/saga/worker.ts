@@ -1,5 +1,5 @@
-// A process that begins sagas that hang, to be killed there, or finds them in what another one has left, and tells how they
-// have ended.
+// A process that begins a saga that hangs, to be killed there, or finds it in what another one has left, and tells how it has
+// ended.
 import type { End, Place } from "./contender.ts"
 import { contenders } from "./contenders.ts"
 import { hang, type Payload } from "./world.ts"
@@ -7,25 +7,28 @@ import { hang, type Payload } from "./world.ts"
 export interface Job {
   readonly contender: string
   readonly place: Place
-  /** Each with where it hangs, in a process that begins them. */
-  readonly sagas: ReadonlyArray<{ readonly payload: Payload; readonly hangAt: string }>
+  readonly payload: Payload
+  /** Where it hangs, in the process that begins it. */
+  readonly hangAt: string
   readonly isFirst: boolean
   readonly millis: number
 }
 
-const work = async ({ contender, isFirst, millis, place, sagas }: Job): Promise<ReadonlyArray<End>> => {
+const work = async ({ contender, hangAt, isFirst, millis, payload, place }: Job): Promise<End> => {
   const found = contenders.find(({ name }) => name === contender)
   if (found === undefined) throw new Error(`no contender ${contender}`)
   const caller = await found.open(place)
-  for (const { hangAt, payload } of isFirst ? sagas : []) {
+  if (isFirst) {
     hang(payload.id, hangAt)
     await caller.start(payload)
   }
-  return Promise.all(sagas.map(({ payload }) => caller.ended(payload, millis)))
+  return caller.ended(payload, millis)
 }
 
+// It has nobody to work for any more.
+process.once("disconnect", () => process.exit())
 work(JSON.parse(process.argv[2] ?? "") as Job).then(
-  (ends) => process.send?.(ends, () => process.exit(0)),
+  (end) => process.send?.(end, () => process.exit(0)),
   (error: unknown) => {
     console.error(error)
     process.exit(1)

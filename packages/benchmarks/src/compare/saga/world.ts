@@ -3,7 +3,7 @@
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
 
-export const names = ["reserve", "authorize", "capture", "ship"] as const
+export const names = ["reserve", "authorize", "capture", "ship", "notify"] as const
 export type Name = (typeof names)[number]
 
 /**
