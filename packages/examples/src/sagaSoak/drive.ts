@@ -116,7 +116,7 @@ export const drive = Effect.fnUntraced(
       })
     )
     const reporting = yield* Effect.forkChild(reports(state))
-    const calls = yield* callAll(state)
+    const calls = yield* callAll(state, struck)
     yield* Fiber.join(struck)
     state.giveUpAt = (yield* Clock.currentTimeMillis) + (options.drainMillis ?? drainMillisDefault)
     yield* Effect.forEach(calls, Fiber.join)
@@ -207,19 +207,26 @@ const through = (url: string, port: number): string => {
   return proxied.href
 }
 
-/** One after another, spread over the sagas. */
+/** One after another, spread over the sagas. What has not struck does not count, and is tried again. */
 const spread = Effect.fnUntraced(function*(
   state: State,
   kind: "restarts" | "cuts",
-  one: Effect.Effect<void>
+  one: Effect.Effect<boolean>
 ) {
   const count = state.options[kind]
+  let missed = 0
   while (state.done[kind] < count) {
     while (progressOf(state) < (state.done[kind] + 0.5) / count) yield* Effect.sleep("10 millis")
-    yield* one
-    state.done[kind]++
+    const hasStruck = yield* one
+    missed = hasStruck ? 0 : missed + 1
+    if (hasStruck) state.done[kind]++
+    else if (missed === missedMax) {
+      return yield* Effect.die(new Error(`${kind}: nothing to strike, ${missed} times in a row`))
+    }
   }
 })
+
+const missedMax = 10
 
 const restarting = (state: State, server: Postgres.Postgres | undefined) =>
   server === undefined ? Effect.void : spread(
@@ -229,6 +236,7 @@ const restarting = (state: State, server: Postgres.Postgres | undefined) =>
       yield* server.stop
       yield* Effect.sleep(Duration.millis(state.chance(2 * state.pace.leaseMillis)))
       yield* server.start
+      return true
     })
   )
 
@@ -244,9 +252,11 @@ const cutting = (state: State, proxy: StoreFaults.StoreFaults["Service"] | undef
       const fault = chance(2) === 0 ? StoreFaults.dropReply({ cut }) : StoreFaults.dropRequest({ cut })
       yield* proxy.plan({ nth: 1 + chance(30), fault })
       yield* Effect.timeoutOption(proxy.untilStruck(1), Duration.millis(10 * leaseMillis))
+      const hasStruck = (yield* proxy.struck) > 0
       // Nobody hears of it until then.
-      if (cut === "halfOpen") yield* Effect.sleep(Duration.millis(chance(3 * leaseMillis)))
+      if (hasStruck && cut === "halfOpen") yield* Effect.sleep(Duration.millis(chance(3 * leaseMillis)))
       yield* proxy.heal
+      return hasStruck
     })
   )
 
@@ -258,9 +268,10 @@ const isStriking = ({ done, options, strikes: { sent } }: State): boolean =>
   (options.store !== "sqlite" && done.cuts < options.cuts)
 
 /** As many sagas at a time as keep the processes busy, until there are enough of them and the last strike is over. */
-const callAll = Effect.fnUntraced(function*(state: State) {
+const callAll = Effect.fnUntraced(function*(state: State, struck: Fiber.Fiber<unknown>) {
   const fibers: Array<Fiber.Fiber<void>> = []
-  while (state.opened < state.options.sagas || isStriking(state)) {
+  // One that has nothing to strike ends by a defect.
+  while (state.opened < state.options.sagas || (isStriking(state) && struck.pollUnsafe() === undefined)) {
     if (state.opened - state.finished < openMax) {
       fibers.push(yield* Effect.forkChild(callSaga(state, state.opened++)))
     } else yield* Effect.sleep("5 millis")

@@ -19,7 +19,10 @@ export interface Worker<Call, Answer, Point> {
   readonly arm: (point: Point, passes: number, signal: Signal) => void
   /** Waits until it has struck itself. */
   readonly struck: Effect.Effect<Point>
-  readonly kill: (signal: Signal | "SIGCONT") => void
+  /** Answers whether there was a process to send it to. */
+  readonly kill: (signal: Signal | "SIGCONT") => boolean
+  /** Whether it has ended by SIGKILL, and not by itself. */
+  readonly isKilled: () => boolean
   /** Lets it end. */
   readonly leave: () => void
 }
@@ -63,7 +66,8 @@ export const start = Effect.fnUntraced(function*<Job, Call extends { readonly id
         onStruck = undefined
       })
     }),
-    kill: (signal) => void child.kill(signal),
+    kill: (signal) => child.kill(signal),
+    isKilled: () => child.signalCode === "SIGKILL",
     leave: () => void child.stdin.end()
   }
   // It dies at any time: what is written to it then is lost, as it has to be.

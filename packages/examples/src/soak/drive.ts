@@ -118,7 +118,7 @@ export const drive = Effect.fnUntraced(
     }
     const struck = yield* Effect.forkChild(state.strikes.run(lanes))
     const reporting = yield* Effect.forkChild(reports(state))
-    const calls = yield* callAll(state)
+    const calls = yield* callAll(state, struck)
     yield* Fiber.join(struck)
     state.giveUpAt = (yield* Clock.currentTimeMillis) + drainMillis
     yield* Effect.forEach(calls, Fiber.join)
@@ -142,11 +142,13 @@ const frozenMillis = ({ chance, options, pace: { leaseMillis, settleMillis } }: 
 // --- callers
 
 /** As many keys at a time as keep the processes busy, until there are enough of them and the last signal was sent. */
-const callAll = Effect.fnUntraced(function*(state: State) {
+const callAll = Effect.fnUntraced(function*(state: State, struck: Fiber.Fiber<unknown>) {
   const { options, strikes: { sent } } = state
   const fibers: Array<Fiber.Fiber<void>> = []
   const signals = options.kills + options.stops
-  while (state.opened < options.keys || sent.SIGKILL + sent.SIGSTOP < signals) {
+  // One that has nothing to strike ends by a defect.
+  const isStriking = () => sent.SIGKILL + sent.SIGSTOP < signals && struck.pollUnsafe() === undefined
+  while (state.opened < options.keys || isStriking()) {
     const open = state.opened - state.finished
     if (open < (state.opened < options.keys ? openMax : openMin)) {
       fibers.push(yield* Effect.forkChild(callKey(state, state.opened++)))

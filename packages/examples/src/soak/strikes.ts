@@ -43,6 +43,7 @@ export interface Options<Job, Call, Answer, Point> {
 export interface Strikes<Call, Answer, Point> {
   readonly workers: ReadonlyArray<Worker.Worker<Call, Answer, Point>>
   readonly left: Readonly<Record<Signal, number>>
+  /** How many processes have ended by SIGKILL, and how often one was frozen and woken. */
   readonly sent: Readonly<Record<Signal, number>>
   /** Where processes were struck. */
   readonly struck: ReadonlyMap<string, number>
@@ -84,29 +85,31 @@ export const make = <Job, Call extends { readonly id: number }, Answer, Point>(
   }
 
   const lane = Effect.fnUntraced(function*(index: number) {
-    for (;;) {
+    for (let missed = 0; missed < missedMax;) {
       const worker = yield* Worker.start(protocol, program, job, wakeStray)
       workers[index] = worker
       yield* worker.up
-      if (!(yield* live(worker))) return
+      const end = yield* live(worker)
+      if (end === "left") return
+      missed = end === "killed" ? 0 : missed + 1
     }
+    return yield* Effect.die(new Error(`${missedMax} processes in a row ended by themselves`))
   })
 
-  /** Answers whether it was killed. */
+  /** Answers what became of it: `missed` when it had ended by itself, and `left` when there is no more to strike with. */
   const live = Effect.fnUntraced(function*(worker: Process) {
     for (;;) {
       const signal = yield* nextSignal
-      if (signal === undefined) return false
+      if (signal === undefined) return "left" as const
       const where = yield* strike(options, worker, signal)
+      yield* options.beside
+      if (!(yield* isStruck(worker, signal, options.frozenMillis))) {
+        left[signal]++
+        return "missed" as const
+      }
       sent[signal]++
       struck.set(where, (struck.get(where) ?? 0) + 1)
-      yield* options.beside
-      if (signal === "SIGKILL") {
-        yield* worker.ended
-        return true
-      }
-      yield* Effect.sleep(Duration.millis(options.frozenMillis()))
-      worker.kill("SIGCONT")
+      if (signal === "SIGKILL") return "killed" as const
     }
   })
 
@@ -142,7 +145,9 @@ const strike = Effect.fnUntraced(function*<Job, Call, Answer, Point>(
   if (!atPointsOnly && chance(3) === 0) {
     const answered = worker.answered() + 1 + chance(8)
     const until = (yield* Clock.currentTimeMillis) + 2 * leaseMillis
-    while (worker.answered() < answered && (yield* Clock.currentTimeMillis) < until) yield* Effect.sleep("5 millis")
+    while (worker.isUp() && worker.answered() < answered && (yield* Clock.currentTimeMillis) < until) {
+      yield* Effect.sleep("5 millis")
+    }
     yield* Effect.sleep(Duration.millis(chance(50)))
     worker.kill(signal)
     return anyTime
@@ -157,5 +162,21 @@ const strike = Effect.fnUntraced(function*<Job, Call, Answer, Point>(
   return anyTime
 })
 
+/** Only what has struck a process counts. One that was frozen is woken. */
+const isStruck = Effect.fnUntraced(function*<Call extends { readonly id: number }, Answer, Point>(
+  worker: Worker.Worker<Call, Answer, Point>,
+  signal: Signal,
+  frozenMillis: () => number
+) {
+  if (signal === "SIGKILL") {
+    yield* worker.ended
+    return worker.isKilled()
+  }
+  yield* Effect.sleep(Duration.millis(frozenMillis()))
+  return worker.kill("SIGCONT")
+})
+
 const anyTime = "any time"
 const rounds = 4
+/** In a row: while a database is down none may start. */
+const missedMax = 100
