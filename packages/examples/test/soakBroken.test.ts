@@ -6,7 +6,8 @@ import { drive } from "../src/soak/drive.ts"
 import { program } from "../src/soak/program.ts"
 import { byTag, unexpected } from "../src/soak/report.ts"
 
-const seed = 7
+// What a trial meets depends on the machine too: what is broken is seen in one of these.
+const seeds = [7, 8, 9, 10, 11]
 
 describe("the kill tests", () => {
   for (
@@ -18,8 +19,13 @@ describe("the kill tests", () => {
   ) {
     it.live(`see ${violation} of ${broken}`, () =>
       Effect.gen(function*() {
-        const report = yield* drive({ ...trialOf(broken), program: yield* program, seed })
-        assert.isAbove(byTag(unexpected(report))[violation] ?? 0, 0, JSON.stringify(report.told))
+        const told = []
+        for (const seed of seeds) {
+          const report = yield* drive({ ...trialOf(broken), program: yield* program, seed })
+          if ((byTag(unexpected(report))[violation] ?? 0) > 0) return
+          told.push(report.told)
+        }
+        assert.fail(`it is not seen: ${JSON.stringify(told)}`)
       }).pipe(Effect.scoped), 240_000)
   }
 })
