@@ -6,7 +6,8 @@ import { drive } from "../src/sagaSoak/drive.ts"
 import { program } from "../src/sagaSoak/program.ts"
 import { byTag } from "../src/soak/report.ts"
 
-const seed = 7
+// What a trial meets depends on the machine too: what is broken is seen in one of these.
+const seeds = [7, 8, 9, 10, 11]
 
 describe("the saga kill test", () => {
   for (
@@ -18,8 +19,13 @@ describe("the saga kill test", () => {
   ) {
     it.live(`sees ${violation} of ${broken}`, () =>
       Effect.gen(function*() {
-        const report = yield* drive({ ...trialOf(broken), program: yield* program, seed })
-        assert.isAbove(byTag(report.violations)[violation] ?? 0, 0, JSON.stringify(report.states))
+        const ended = []
+        for (const seed of seeds) {
+          const report = yield* drive({ ...trialOf(broken), program: yield* program, seed })
+          if ((byTag(report.violations)[violation] ?? 0) > 0) return
+          ended.push(report.states)
+        }
+        assert.fail(`it is not seen: ${JSON.stringify(ended)}`)
       }).pipe(Effect.scoped), 240_000)
   }
 })
