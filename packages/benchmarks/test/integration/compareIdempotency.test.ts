@@ -61,7 +61,7 @@ const pinned = {
 // It starts eighteen processes: that takes its time where others run too.
 it(
   "each demand has the verdict that is pinned here, and docs/idempotency.md has the table",
-  { timeout: 240_000 },
+  { timeout: 480_000 },
   async ({ signal }) => {
     const comparison = await compare(signal)
     const seen = comparison.rows.map(({ name, verdicts }) => [name, verdicts.map(({ seen }) => seen)] as const)

@@ -1,6 +1,6 @@
-// Each scenario with each contender: the contenders beside each other, the scenarios of one in turn, each with a saga of its
-// own. What is killed has a store of its own, or an executor of its own in DBOS, whose store all share: nobody but the one
-// process that comes after it can take it over.
+// Each scenario with each contender: the contenders beside each other, the scenarios of one in turn, with processes that are
+// killed beside those without, each with a saga of its own. What is killed has a store of its own, or an executor of its own
+// in DBOS, whose store all share: nobody but the one process that comes after it can take it over.
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -60,11 +60,11 @@ const askAll = async (
   const caller = await contender.open(placeOf("here"))
   try {
     const verdicts = new Map<Scenario, Verdict>()
-    for (const [i, scenario] of scenarios.entries()) {
+    const ask = async (scenario: Scenario) => {
       const { name, run } = scenario
       const asked = typeof run === "function"
         ? run({ caller, payload: (plan, options) => payloadOf(scenario, plan, options?.isGroup) })
-        : killOne(contender, placeOf(`killed-${i}`), payloadOf(scenario, run.plan), run)
+        : killOne(contender, placeOf(`killed-${scenarios.indexOf(scenario) + 1}`), payloadOf(scenario, run.plan), run)
       verdicts.set(
         scenario,
         await asked.catch((cause: unknown) => {
@@ -72,6 +72,11 @@ const askAll = async (
         })
       )
     }
+    const inTurn = async (some: ReadonlyArray<Scenario>) => {
+      for (const scenario of some) await ask(scenario)
+    }
+    const isKill = ({ run }: Scenario) => typeof run !== "function"
+    await settled([inTurn(scenarios.filter(isKill)), inTurn(scenarios.filter((scenario) => !isKill(scenario)))])
     return verdicts
   } finally {
     await caller.close()

@@ -2,7 +2,7 @@
 // sentences of the docs; what was seen is told in words that are the same in each run.
 import type { Verdict } from "../table.ts"
 import type { Caller, End } from "./contender.ts"
-import { appears, mend, type Payload, read } from "./world.ts"
+import { appears, isHeld, mend, type Payload, read } from "./world.ts"
 
 export interface Stage {
   readonly caller: Caller
@@ -172,7 +172,7 @@ export const scenarios: ReadonlyArray<Scenario> = [
     run: async (stage) => {
       const payload = stage.payload({ ship: "declines", "undo authorize": "is held" })
       await stage.caller.start(payload)
-      await appears(payload.ledger, "undo capture", endMillis)
+      await isHeld(payload.ledger, endMillis)
       const { answered, taken } = stage.caller.cancel(payload)
       await taken
       mend(payload.ledger)

@@ -47,6 +47,13 @@ export const appears = async (ledger: string, line: string, millis: number): Pro
   return false
 }
 
+/** Waits until a call is held. */
+export const isHeld = async (ledger: string, millis: number): Promise<void> => {
+  for (const until = Date.now() + millis; !existsSync(`${ledger}.held`); await sleep(10)) {
+    if (Date.now() > until) throw new Error("nothing has come to where it is held")
+  }
+}
+
 const hangs = new Map<string, string>()
 
 /** In this process this call of this saga is sent, and then nothing more happens to it. */
@@ -60,7 +67,10 @@ export const send = async ({ id, isGroup, ledger, plan }: Payload, call: string)
   if (fate === "declines late") await appears(ledger, "reserve", 20_000)
   if (fate === "declines" || fate === "declines late") throw new Declined(call)
   if (fate === "fails" && !existsSync(`${ledger}.mended`)) throw new Error(`${call} fails`)
-  if (fate === "is held") { while (!existsSync(`${ledger}.mended`)) await sleep(10) }
+  if (fate === "is held") {
+    writeFileSync(`${ledger}.held`, "")
+    while (!existsSync(`${ledger}.mended`)) await sleep(10)
+  }
   appendFileSync(ledger, `${call}\n`)
   if (hangs.get(id) === call) await new Promise(() => undefined)
   if (fate === "times out") throw new TimedOut(call)
