@@ -528,7 +528,8 @@ export const bestEffort = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect
  * **Details**
  *
  * The same in every try, process and take-over; a step's undo has another one. `phase` tells calls of one operation apart
- * ({@link phase} is put before it). Nobody notes that the call leaves: whether it may have happened is what its failure's
+ * ({@link phase} is put before it); it must not be that of a gateway call of the same operation, such as `"authorize"`,
+ * whose key it would be. Nobody notes that the call leaves: whether it may have happened is what its failure's
  * `disposition` says.
  *
  * **Example** (the key that a step sends, which its `verify` can ask for)

@@ -179,7 +179,8 @@ const defaultTable = "effect_payments_saga"
  * `writeTimeout` (default 5 seconds, 100 milliseconds to 1 minute) is for how long the database may be silent about an
  * entry, as it is for ever on a connection whose other end is gone. Then nobody knows whether it was committed: what shares
  * its commit fails with `LogUnavailable` (`Unanswered`) and may be sent again, and the others go on over another connection.
- * On SQLite it counts from when the lock is held.
+ * On SQLite it counts from when the lock is held, and is for entries that share a commit: a lone one has the `busyTimeout` of
+ * the client.
  *
  * **Example**
  *

@@ -199,7 +199,7 @@ const defaultTable = "effect_payments_velocity"
  * `writeTimeout` (default 5 seconds, 100 milliseconds to 1 minute) is for how long the database may be silent about an
  * observation, as it is for ever on a connection whose other end is gone. Then it fails with detail `Unanswered`, and may
  * have been counted or not; recorded again under the same `attempt` it counts once. On SQLite it counts from when the lock
- * is held.
+ * is held, and is for observations that share a commit.
  *
  * **Example**
  *

@@ -115,8 +115,8 @@ export const layer = (
  * **Details**
  *
  * Fails with `SagaInvalid` when a saga cannot run. A run that was begun under another definition goes on when all that it
- * has started is the same; otherwise it stands still, says so in the log, and calls answer `Redefined`. Where the
- * definition fits again, {@link resume} it.
+ * has started and the next step are the same, and no step is gone; otherwise it stands still, says so in the log, and calls
+ * answer `Redefined`. Where the definition fits again, {@link resume} it.
  *
  * @category layers
  * @since 0.1.0

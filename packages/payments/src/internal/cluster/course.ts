@@ -142,7 +142,11 @@ class Course {
       this.definition = begun.definition
       // Which of its last steps have started is not known when they are gone.
       const length = shapeOf(begun.definition)?.length ?? Number.POSITIVE_INFINITY
-      if (length > this.compiled.shape.length) return yield* Effect.fail(new Differs("the number of steps"))
+      if (length > this.compiled.shape.length) {
+        const all = this.compiled.shape.map(({ name }): Event => ({ _tag: "Intended", step: name }))
+        const first = differenceOf(this.compiled, begun.definition, all)
+        return yield* Effect.fail(new Differs(first ?? "the number of steps"))
+      }
       this.epoch = Math.max(1, begun.at)
       const payload = this.compiled.payload.restore(this.payload)
       if (Result.isFailure(payload)) return yield* Effect.fail(new Differs("the payload"))
