@@ -9,7 +9,8 @@ export const shiftLog = (duration: Duration.Input) =>
     yield* sql`UPDATE ${sql("effect_payments_saga")} SET
       lease_until = CASE WHEN lease_until = 0 THEN 0 ELSE lease_until - ${millis} END,
       created_at = created_at - ${millis},
-      updated_at = updated_at - ${millis}`
+      updated_at = updated_at - ${millis},
+      ended_at = ended_at - ${millis}`
     yield* sql`UPDATE ${sql("effect_payments_saga_entries")} SET at = at - ${millis}`
     yield* sql`UPDATE ${sql("effect_payments_saga_signals")} SET at = at - ${millis}`
   })

@@ -61,6 +61,7 @@ export const inboxNames = ["key", "step"]
 export type Statements = ReturnType<typeof make>
 
 const unfinished = "t.state IN ('Running', 'Compensating')"
+const hasEnded = "IN ('Completed', 'Compensated')"
 const owned = "t.owner = :owner AND t.epoch = :epoch"
 
 /** @internal */
@@ -77,7 +78,9 @@ export const make = (name: string, dialect: Dialect) => {
     append: pair(dialect, appendNames, append(table, entries, dialect)),
     take: build(
       `UPDATE ${table} AS t SET ${
-        ["owner", "epoch", "lease_until", "updated_at"].map((column) => `${column} = ${retaken(dialect)[column]}`).join(
+        ["owner", "epoch", "lease_until", "updated_at", "ended_at"].map((column) =>
+          `${column} = ${retaken(dialect)[column]}`
+        ).join(
           ", "
         )
       } WHERE t.key = :key AND ${isFree} RETURNING ${columns.join(", ")}, updated_at AS now`
@@ -132,10 +135,13 @@ WHERE (SELECT count(*) FROM ${signals} WHERE key = :key) < ${signalsMax} ON CONF
 const upkeep = (name: string, dialect: Dialect, build: Build) => {
   const [table, entries, signals] = [`"${name}"`, `"${name}_entries"`, `"${name}_signals"`]
   return {
-    ended: build(`SELECT key FROM ${table} WHERE state IN ('Completed', 'Compensated') AND updated_at <= NOW - :age
-LIMIT :limit${dialect.name === "pg" ? " FOR UPDATE SKIP LOCKED" : ""}`),
+    ended: build(
+      `SELECT key FROM ${table} WHERE ended_at <= NOW - :age LIMIT :limit${
+        dialect.name === "pg" ? " FOR UPDATE SKIP LOCKED" : ""
+      }`
+    ),
     dropRuns: build(`DELETE FROM ${table} WHERE key IN (${values(dialect, "keys")})
-AND state IN ('Completed', 'Compensated') RETURNING key`),
+AND ended_at IS NOT NULL RETURNING key`),
     dropEntries: build(`DELETE FROM ${entries} WHERE key IN (${values(dialect, "keys")})`),
     dropSignals: build(`DELETE FROM ${signals} WHERE key IN (${values(dialect, "keys")})`),
     dropStray: build(`DELETE FROM ${signals} WHERE key IN (SELECT DISTINCT s.key FROM ${signals} AS s
@@ -158,21 +164,19 @@ const retaken = ({ greatest }: Dialect): { readonly [column: string]: string } =
   owner: ":owner",
   epoch: `CASE WHEN ${again} THEN t.epoch ELSE ${greatest}(t.epoch + 1, NOW) END`,
   lease_until: `CASE WHEN ${again} THEN ${greatest}(t.lease_until, NOW + :lease) ELSE NOW + :lease END`,
-  updated_at: "NOW"
+  updated_at: "NOW",
+  ended_at: "CASE WHEN t.ended_at IS NOT NULL THEN NOW END"
 })
 
-/** The same text for one run and for many: `:name` becomes the column of `r`. */
+/** A statement for one run, without a source, and the same for many: there `:name` becomes the column of `r`. */
 const pair = (dialect: Dialect, names: ReadonlyArray<string>, text: (source: string) => string): Pair => {
   const build = (text: string) => compile(dialect, types, text.replaceAll("NOW", dialect.now))
   if (dialect.name === "sqlite") {
     const one = build(text(""))
     return { one, many: one, names }
   }
-  const given = (source: string) => text(source).replace(/:([a-z_]+)/g, "r.p_$1")
-  const one = `(SELECT ${names.map((name) => `:${name} AS p_${name}`).join(", ")}) AS given`
-  const build2 = (source: string) =>
-    compile(dialect, types, given("@source").replace("@source", source).replaceAll("NOW", "clock.now"))
-  return { one: build2(one), many: build2(rows(dialect, types, names)), names }
+  const given = text("@source").replace(/:([a-z_]+)/g, "r.p_$1").replace("@source", rows(dialect, types, names))
+  return { one: build(text("")), many: compile(dialect, types, given.replaceAll("NOW", "clock.now")), names }
 }
 
 const createNames = [
@@ -192,7 +196,8 @@ const createNames = [
 
 const created = (epoch: string): string =>
   `:key, :saga, :id, :fingerprint, :definition, :payload, :state, :owner, ${epoch},
-  CASE WHEN :open = 1 THEN NOW + :lease ELSE 0 END, 1, 0, :tail, NOW, NOW, :step, NULL`
+  CASE WHEN :open = 1 THEN NOW + :lease ELSE 0 END, 1, 0, :tail, NOW, NOW, :step, NULL,
+  CASE WHEN :state ${hasEnded} THEN NOW END`
 
 /** Makes the run, or takes over one that is free and about the same. Answers nothing when it is neither. */
 const create = (table: string, entries: string, dialect: Dialect) => (source: string): string => {
@@ -205,14 +210,21 @@ const create = (table: string, entries: string, dialect: Dialect) => (source: st
     ELSE excluded.lease_until END,
   updated_at = excluded.updated_at
 WHERE t.fingerprint = excluded.fingerprint AND (${own} OR (t.lease_until <= excluded.updated_at AND ${unfinished}))`
-  const insert = `INSERT INTO ${table} AS t (${columns.join(", ")})`
+  const insert = `INSERT INTO ${table} AS t (${columns.join(", ")}, ended_at)`
   if (dialect.name === "sqlite") {
     return `${insert} VALUES (${created("NOW")}) ${conflict} RETURNING ${columns.join(", ")}, updated_at AS now`
   }
-  return `WITH clock AS MATERIALIZED (SELECT ${dialect.now} AS now),
-r AS MATERIALIZED (SELECT * FROM ${source}),
+  const clock = `clock AS MATERIALIZED (SELECT ${dialect.now} AS now)`
+  const [given, values] = source === ""
+    ? [clock, `${created("clock.now")} FROM clock`]
+    : [
+      `${clock},
+r AS MATERIALIZED (SELECT * FROM ${source})`,
+      `${created("NOW")} FROM r CROSS JOIN clock ORDER BY r.p_key COLLATE "C"`
+    ]
+  return `WITH ${given},
 put AS (
-  ${insert} SELECT ${created("NOW")} FROM r CROSS JOIN clock ORDER BY r.p_key COLLATE "C"
+  ${insert} SELECT ${values}
   ${conflict} RETURNING ${columns.map((column) => `t.${column}`).join(", ")}),
 entered AS (
   INSERT INTO ${entries} (${entryColumns.join(", ")})
@@ -226,15 +238,20 @@ const append = (table: string, entries: string, dialect: Dialect) => (source: st
   const set = `length = :seq, state = :state, tail = :tail, step = COALESCE(:step, t.step),
   pause = CASE WHEN :open = 1 THEN t.pause END,
   updated_at = CASE WHEN t.length = :seq THEN t.updated_at ELSE NOW END,
-  lease_until = CASE WHEN :open = 1 THEN t.lease_until ELSE 0 END`
+  lease_until = CASE WHEN :open = 1 THEN t.lease_until ELSE 0 END,
+  ended_at = CASE WHEN :state ${hasEnded} THEN CASE WHEN t.length = :seq THEN t.ended_at ELSE NOW END END`
   const guard = `${owned} AND (t.length = :seq - 1 OR (t.length = :seq AND t.tail = :tail))`
   if (dialect.name === "sqlite") {
     return `UPDATE ${table} AS t SET ${set} WHERE t.key = :key AND ${guard} RETURNING key, cancel_requested, pause`
   }
-  return `WITH clock AS MATERIALIZED (SELECT ${dialect.now} AS now),
+  const put = source === ""
+    ? `put AS (
+  UPDATE ${table} AS t SET ${set} WHERE t.key = :key AND ${guard}`
+    : `clock AS MATERIALIZED (SELECT ${dialect.now} AS now),
 r AS MATERIALIZED (${locked(table, source, guard)}),
 put AS (
-  UPDATE ${table} AS t SET ${set} FROM clock, r WHERE t.key = r.p_key AND ${guard}
+  UPDATE ${table} AS t SET ${set} FROM clock, r WHERE t.key = r.p_key AND ${guard}`
+  return `WITH ${put}
   RETURNING t.key, t.length, t.epoch, t.updated_at, t.state, t.tail, t.cancel_requested, t.pause),
 entered AS (
   INSERT INTO ${entries} (${entryColumns.join(", ")})

@@ -8,7 +8,10 @@ import * as Effect from "effect/Effect"
 import { SqlClient } from "../sql/client.ts"
 import * as sqlMigrate from "../sql/migrate.ts"
 
-/** @internal In the order in which rows are read. `tail` is the text of the last entry. */
+/**
+ * @internal In the order in which rows are read. `tail` is the text of the last entry. Beside them stands `ended_at`: the time
+ * of the last change of a run that has ended, all well or all undone.
+ */
 export const columns = [
   "key",
   "saga",
@@ -66,6 +69,23 @@ export const migrations = (
       `ALTER TABLE "${table}" ADD COLUMN pause text`,
       signals(table, key, integer),
       `CREATE INDEX "${table}_signals_at" ON "${table}_signals" (at)`
+    ]
+    for (const statement of statements) yield* sql.unsafe(statement).unprepared
+  }),
+  // No column that every entry changes is in an index: Postgres then writes the run alone, on the page where it is.
+  "0003_ended": Effect.gen(function*() {
+    const sql = yield* SqlClient.SqlClient
+    const { integer, room } = sql.onDialectOrElse({
+      pg: () => ({ integer: "bigint", room: [`ALTER TABLE "${table}" SET (fillfactor = 50)`] }),
+      orElse: () => ({ integer: "integer", room: [] as ReadonlyArray<string> })
+    })
+    const statements = [
+      `ALTER TABLE "${table}" ADD COLUMN ended_at ${integer}`,
+      `UPDATE "${table}" SET ended_at = updated_at WHERE state IN ('Completed', 'Compensated')`,
+      `DROP INDEX "${table}_state"`,
+      `CREATE INDEX "${table}_state" ON "${table}" (state, key)`,
+      `CREATE INDEX "${table}_ended" ON "${table}" (ended_at) WHERE ended_at IS NOT NULL`,
+      ...room
     ]
     for (const statement of statements) yield* sql.unsafe(statement).unprepared
   })
