@@ -9,11 +9,12 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
+import { sqlite } from "../../examples/src/soak/stores.ts"
 import { requestOf, rival } from "./idempotency/request.ts"
 import { shiftTime } from "./idempotency/shiftTime.ts"
 import { sqlContract } from "./idempotency/sqlContract.ts"
 import { storeContract } from "./idempotency/storeContract.ts"
-import * as claimWorkers from "./support/claimWorkers.ts"
+import { storeProcesses } from "./idempotency/storeProcesses.ts"
 
 const Store = IdempotencyStore.IdempotencyStore
 const succeeded = { _tag: "Succeeded", result: "{}", ttlMillis: 60_000 } as const
@@ -28,6 +29,8 @@ storeContract(
   IdempotencyStore.layerStoreSql().pipe(Layer.provideMerge(SqliteClient.layer({ filename: ":memory:" }))),
   { live: true, advance: shiftTime }
 )
+
+storeProcesses("sqlite", "", { client: sqlite, advance: () => shiftTime })
 
 const directory = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "idempotency-"))),
@@ -145,15 +148,6 @@ describe("the SQLite store", () => {
         yield* Effect.forEach(requests, store.claim, { concurrency: "unbounded" })
       }).pipe(Effect.provide(layerOf(filename)))
     }))
-
-  it.live("gives each key to one of four processes", () =>
-    Effect.gen(function*() {
-      const filename = join(yield* directory, "store.db")
-      const count = 300
-      const won = yield* claimWorkers.run("sqlite", filename, "", count)
-      assert.strictEqual(won.length, count)
-      assert.strictEqual(new Set(won).size, count)
-    }), 120_000)
 
   it.effect("refuses a database that it does not speak to", () =>
     Effect.gen(function*() {

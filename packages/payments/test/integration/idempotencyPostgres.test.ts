@@ -3,6 +3,7 @@ import { assert, describe, inject, it } from "@effect/vitest"
 import { Effect, Layer, Redacted, String, Tracer } from "effect"
 import { IdempotencyStore } from "effect-payments"
 import { SqlClient } from "effect/sql"
+import { postgres } from "../../../examples/src/soak/stores.ts"
 import * as statements from "../../src/internal/idempotency/statements.ts"
 import { encodeRows, pg } from "../../src/internal/sql/statement.ts"
 import { ClockStore, layer as clockStore } from "../idempotency/clockStore.ts"
@@ -11,7 +12,7 @@ import { requestOf, rival } from "../idempotency/request.ts"
 import { shiftTime } from "../idempotency/shiftTime.ts"
 import { sqlContract } from "../idempotency/sqlContract.ts"
 import { storeContract } from "../idempotency/storeContract.ts"
-import * as claimWorkers from "../support/claimWorkers.ts"
+import { storeProcesses } from "../idempotency/storeProcesses.ts"
 
 const Store = IdempotencyStore.IdempotencyStore
 const url = Redacted.make(inject("postgres"))
@@ -49,6 +50,8 @@ storeContract("postgres", IdempotencyStore.layerStoreSql().pipe(Layer.provideMer
   live: true,
   advance: shiftTime
 })
+
+storeProcesses("postgres", inject("postgres"), { client: postgres, advance: () => shiftTime })
 
 sqlContract("postgres", {
   claimsBesideTransaction: true,
@@ -200,14 +203,6 @@ describe("the Postgres store, from several clients at once", () => {
       }, { concurrency: 256 })
       assert.strictEqual(claims.filter(({ won }) => won).length, keys.length)
       assert.strictEqual(new Set(claims.map(({ record }) => `${record.id} ${record.fence}`)).size, keys.length)
-    }), 60_000)
-
-  it.live("gives each key to one of four processes", () =>
-    Effect.gen(function*() {
-      const schema = yield* freshSchema
-      const won = yield* claimWorkers.run("postgres", inject("postgres"), schema, 400)
-      assert.strictEqual(won.length, 400)
-      assert.strictEqual(new Set(won).size, 400)
     }), 60_000)
 
   it.live("does not lock itself out when renewals and completions cross", () =>

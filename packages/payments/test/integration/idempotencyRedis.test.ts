@@ -9,7 +9,7 @@ import { layer as clockStore } from "../idempotency/redisClockStore.ts"
 import { requestOf, rival } from "../idempotency/request.ts"
 import { shiftRedis } from "../idempotency/shiftRedis.ts"
 import { storeContract } from "../idempotency/storeContract.ts"
-import * as claimWorkers from "../support/claimWorkers.ts"
+import { storeProcesses } from "../idempotency/storeProcesses.ts"
 import * as redisServers from "../support/redisServers.ts"
 
 const Store = IdempotencyStore.IdempotencyStore
@@ -24,6 +24,8 @@ storeContract("redis", IdempotencyStore.layerStoreRedis({ prefix }).pipe(Layer.p
   live: true,
   advance: shiftRedis(prefix)
 })
+
+storeProcesses("redis", inject("redis"), { client: () => client, advance: ({ place }) => shiftRedis(place) })
 
 const index = Effect.fnUntraced(function*(prefix: string) {
   const { send } = yield* Redis.Redis
@@ -251,17 +253,6 @@ describe("the Redis store", () => {
       assert.strictEqual((yield* claim(one)).record.owner, first.record.owner)
       assert.notStrictEqual((yield* claim(`${one}x`)).record.owner, first.record.owner)
     }))
-
-  it.live("gives each key to one of four processes", () =>
-    onStore((prefix) =>
-      Effect.gen(function*() {
-        const won = yield* claimWorkers.run("redis", inject("redis"), prefix, 400)
-        assert.strictEqual(won.length, 400)
-        assert.strictEqual(new Set(won).size, 400)
-        const store = yield* Store
-        assert.strictEqual((yield* store.list({ state: "Succeeded", limit: 1000 })).length, 400)
-      })
-    ), 60_000)
 
   it.live("lists and sweeps more than one script takes", () =>
     onStore((prefix) =>
