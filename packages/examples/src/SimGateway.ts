@@ -164,6 +164,7 @@ const Wire = Schema.Struct({
   currency: Schema.String,
   parent: Schema.optionalKey(PaymentGateway.TransactionId),
   // Gateways add values to these lists. A new one must not turn a payment that happened into one that cannot be read.
+  challenge: Schema.optionalKey(PaymentError.Challenge),
   avs: Schema.optionalKey(Schema.Unknown),
   cvv: Schema.optionalKey(Schema.Unknown)
 })

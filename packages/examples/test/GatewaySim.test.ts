@@ -523,6 +523,46 @@ layer(layerSim(), live)("webhooks", (it) => {
     }))
 })
 
+layer(layerSim(), live)("webhooks about challenges", (it) => {
+  it.effect("tell how a challenge was answered, once, and nothing is captured before", () =>
+    Effect.gen(function*() {
+      const { answerChallenge, baseUrl, registerWebhook } = yield* GatewaySim
+      const endpoint = yield* receiver([200])
+      yield* registerWebhook({ url: endpoint.url, secret })
+      const body = { token: "tok_3ds_hold", merchantReference: "order-1" }
+      const authorized = yield* charge(baseUrl, "hook-3ds", { body })
+      assert.deepInclude(authorized.body, { status: "authorized", merchantReference: "order-1" })
+      const { challenge, id } = authorized.body
+      assert.include(challenge.url, id)
+      const capture = Effect.map(
+        Effect.suspend(() =>
+          send(`${baseUrl}/v1/authorizations/${id}/capture`, {
+            method: "POST",
+            body: {},
+            headers: { "idempotency-key": newKey() }
+          })
+        ),
+        ({ body }) => body.error?.code ?? body.status
+      )
+      assert.strictEqual(yield* capture, "authentication_pending")
+      yield* answerChallenge({ id: challenge.id, answer: "passed" })
+      assert.include(
+        (yield* Effect.flip(answerChallenge({ id: challenge.id, answer: "failed" }))).detail,
+        "no_open_challenge"
+      )
+      const events = yield* until(
+        Effect.sync(() => endpoint.received.map(({ body }) => JSON.parse(body))),
+        (events) => events.some(({ type }) => type === "challenge.passed")
+      )
+      assert.deepInclude(events.find(({ type }) => type === "challenge.passed").data, {
+        status: "passed",
+        transactionId: id,
+        merchantReference: "order-1"
+      })
+      assert.strictEqual(yield* capture, "captured")
+    }))
+})
+
 layer(layerSim(), live)("webhooks that nobody takes", (it) => {
   it.effect("are given up after five attempts", () =>
     Effect.gen(function*() {
@@ -530,8 +570,8 @@ layer(layerSim(), live)("webhooks that nobody takes", (it) => {
       const endpoint = yield* receiver([500])
       yield* registerWebhook({ url: endpoint.url, secret })
       yield* charge(baseUrl, "hook-3")
-      const stats = yield* until(webhookStats, ({ givenUp }) => givenUp > 0)
-      assert.deepStrictEqual(stats, { delivered: 0, failedAttempts: 5, givenUp: 1, dropped: 0 })
+      const stats = yield* until(webhookStats, ({ pending }) => pending === 0)
+      assert.deepStrictEqual(stats, { pending: 0, delivered: 0, failedAttempts: 5, givenUp: 1, dropped: 0 })
       assert.lengthOf(endpoint.received, 5)
     }))
 })

@@ -56,6 +56,10 @@ describe("./scripts/demo", () => {
           ["a card number in a log line", true, 0],
           ["SIGKILL after the capture", true, 1],
           ["SIGTERM in the middle", true, 1],
+          ["a challenge that is passed", true, 1],
+          ["its webhook twice and too early", true, 1],
+          ["a challenge that nobody answers", true, 1],
+          ["SIGKILL while it waits", true, 1],
           ["an undo that fails", true, 1],
           ["a service killed at its commit", true, 1],
           ["the money in each ledger", true, 0]
@@ -79,11 +83,18 @@ describe("./scripts/demo", () => {
         "payctl saga retry --by ada   Compensated; accounting reverse, gateway refund, inventory release"
       ])
       assert.deepStrictEqual(shown("SIGKILL after the capture"), [everyStep])
+      assert.deepStrictEqual(shown("a challenge that is passed"), [everyStep])
+      assert.deepStrictEqual(shown("its webhook twice and too early"), [everyStep])
+      assert.deepStrictEqual(shown("a challenge that nobody answers"), [
+        "inventory reserve, gateway authorize",
+        "undone: gateway void, inventory release"
+      ])
+      assert.deepStrictEqual(shown("SIGKILL while it waits"), [everyStep])
       assert.deepStrictEqual(shown("the money in each ledger"), [
-        "gateway     captured EUR 421.00, refunded EUR 97.00, held EUR 0.00",
-        "accounting  sold EUR 421.00, reversed EUR 97.00",
-        "inventory   20 delivered, 5 sold, 15 left",
-        "shipping    5 parcels for EUR 324.00"
+        "gateway     captured EUR 569.00, refunded EUR 97.00, held EUR 0.00",
+        "accounting  sold EUR 569.00, reversed EUR 97.00",
+        "inventory   20 delivered, 8 sold, 12 left",
+        "shipping    8 parcels for EUR 472.00"
       ])
       assert.deepStrictEqual([code, stderr, rest, left], [0, "", {}, []])
     }).pipe(Effect.scoped), timeout)
@@ -94,11 +105,11 @@ describe("./scripts/demo", () => {
       const lines = stdout.split("\n").filter((line) => /^(ok|FAIL) +\d/.test(line))
       assert.deepStrictEqual(
         lines.map((line) => line.slice(0, 7)),
-        Array.from({ length: 20 }, (_, index) => `${index === 5 ? "FAIL" : "ok  "}${String(index + 1).padStart(3)}`),
+        Array.from({ length: 24 }, (_, index) => `${index === 5 ? "FAIL" : "ok  "}${String(index + 1).padStart(3)}`),
         stdout
       )
       assert.match(lines[5] ?? "", / 3 {2}.*, but charges in the ledger: expected 1, saw 3$/)
-      assert.match(stdout, /\n19 of 20 as expected, in \d+\.\d s\. The gateway charged 14 times in all\.\n$/)
+      assert.match(stdout, /\n23 of 24 as expected, in \d+\.\d s\. The gateway charged 18 times in all\.\n$/)
       const width = Math.max(...lines.filter((line) => line.startsWith("ok")).map(({ length }) => length))
       assert.isAtMost(width, 120)
       assert.deepStrictEqual([code, stderr, left], [1, "", []])

@@ -24,6 +24,7 @@ import * as Routes from "./internal/gateway/routes.ts"
 import { type Claim, GatewayCallMustBeInsideIdempotent } from "./internal/stack/claim.ts"
 import * as Money from "./Money.ts"
 import {
+  Challenge,
   type Disposition,
   dispositionOf,
   GatewayFault,
@@ -89,7 +90,8 @@ export const CvvResult = Schema.Literals(["match", "mismatch", "unchecked", "una
  * What a gateway did: the answer to each method that moves money.
  *
  * `money` is the amount of this operation: what was authorized, captured, released or refunded. `parent` is the
- * authorization or capture that it is about.
+ * authorization or capture that it is about. `challenge`: the payer has to pass it before the gateway captures what is
+ * authorized; the gateway tells by a webhook when that is done, and what nobody passes is to be voided.
  *
  * @category models
  * @since 0.1.0
@@ -101,7 +103,8 @@ export class Transaction extends Schema.Class<Transaction>("effect-payments/Paym
   money: Money.Money,
   parent: Schema.optionalKey(TransactionId),
   avs: Schema.optionalKey(AvsResult),
-  cvv: Schema.optionalKey(CvvResult)
+  cvv: Schema.optionalKey(CvvResult),
+  challenge: Schema.optionalKey(Challenge)
 }) {}
 
 const Reference = Schema.String.check(Schema.isBetweenLength(1, 255))

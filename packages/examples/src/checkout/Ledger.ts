@@ -2,13 +2,10 @@
  * What the shop believes the gateway did: one row per transaction, written by webhooks. `Reconciliation` compares it with
  * what the gateway reports.
  */
-import { Context, DateTime, Effect, Layer, Result, Schema } from "effect"
+import { Context, DateTime, Effect, Layer, Result } from "effect"
 import { Money, type Reconciliation, Webhook } from "effect-payments"
 import { Migrator, SqlClient, type SqlError } from "effect/sql"
-import { Operation } from "../gateway-sim/Wire.ts"
-
-/** An event of the gateway: what it did, or refused to do. */
-const Event = Schema.Struct({ id: Schema.String, type: Schema.String, created: Schema.Int, data: Operation })
+import { Event, type Operation } from "../gateway-sim/Wire.ts"
 
 /** A row, and the event that told of it. */
 export interface Booked {
@@ -51,7 +48,10 @@ const make = Effect.gen(function*() {
   return Ledger.of({
     book: Effect.fnUntraced(function*(event) {
       const { created, data, id } = yield* Webhook.payload(event, Event)
-      if (data.transactionId === undefined || data.amountMinor === undefined || data.currency === undefined) return
+      if (
+        data.kind === "challenge" || data.transactionId === undefined || data.amountMinor === undefined ||
+        data.currency === undefined
+      ) return
       const at = DateTime.formatIso(DateTime.makeUnsafe(created * 1000))
       yield* sql`INSERT INTO shop_ledger
         (transaction_id, event_id, kind, status, amount_minor, currency, occurred_at)

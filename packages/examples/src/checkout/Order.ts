@@ -77,6 +77,24 @@ export class SaleReversed extends Schema.TaggedError<SaleReversed>()("SaleRevers
   }
 }
 
+/** The payer has failed the challenge, or not answered it in time. */
+export class NotAuthenticated
+  extends Schema.TaggedError<NotAuthenticated>()("NotAuthenticated", { orderId: Schema.String })
+{
+  readonly disposition = "Refused" as const
+  override get message(): string {
+    return `the payer of ${this.orderId} has not authenticated`
+  }
+}
+
+/** The gateway has not confirmed what it has captured. */
+export class NotConfirmed extends Schema.TaggedError<NotConfirmed>()("NotConfirmed", { orderId: Schema.String }) {
+  readonly disposition = "Refused" as const
+  override get message(): string {
+    return `the capture of ${this.orderId} is not confirmed`
+  }
+}
+
 /** What the fraud rules said could not be kept, so nothing was sent. */
 export class NotKept extends Schema.TaggedError<NotKept>()("NotKept", {}) {
   readonly disposition = "NotExecuted" as const

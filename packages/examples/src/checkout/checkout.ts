@@ -91,8 +91,50 @@ const keep = (orderId: string, { decision, results, score }: Fraud.Assessment) =
   }).pipe(Effect.mapError(() => new NotKept({})))
 
 /** Whether a step of which nobody knows the end has happened: the gateway is asked for its key. */
-const lookedUp = (phase: "authorize" | "capture") => (ctx: unknown, doubt: Saga.Doubt) =>
+export const lookedUp = (phase: "authorize" | "capture") => (ctx: unknown, doubt: Saga.Doubt) =>
   Effect.flatMap(GatewayPatience, ({ settle }) => Saga.verifyByLookup({ phase, settle })(ctx, doubt))
+
+/** Holds the money, unless the rules are against it. */
+export const hold = (order: Order, merchantReference: string) => {
+  const request = { token: order.card, money: order.total, merchantReference }
+  return throughStack("authorize", request, ({ authorize }) => authorize(request)).pipe(
+    // Before any request leaves: who is blocked costs no fee, and learns nothing about the card.
+    Fraud.screen({
+      rules,
+      context: contextOf(order),
+      challenge: () => Effect.succeed({ id: `3ds_${order.orderId}`, url: `https://shop.example/3ds/${order.orderId}` }),
+      onAssessment: (assessment) => keep(order.orderId, assessment)
+    })
+  )
+}
+
+/** Undoes {@link hold}. */
+export const letGo = Effect.fnUntraced(function*(outcome: Saga.Outcome<PaymentGateway.Transaction>) {
+  const { settle } = yield* GatewayPatience
+  const held = yield* Saga.transactionOf(outcome, { phase: "authorize", settle })
+  if (Option.isNone(held)) return Saga.skip("nothing was authorized")
+  const request = { transactionId: held.value.id }
+  return yield* throughStack("void", request, (gateway) => gateway.void(request)).pipe(
+    Saga.onceByLookup({ phase: "void", settle })
+  )
+})
+
+/** Takes what is held. */
+export const take = (transactionId: PaymentGateway.TransactionId) => {
+  const request = { transactionId }
+  return throughStack("capture", request, ({ capture }) => capture(request))
+}
+
+/** Undoes {@link take}. */
+export const giveBack = Effect.fnUntraced(function*(outcome: Saga.Outcome<PaymentGateway.Transaction>) {
+  const { settle } = yield* GatewayPatience
+  const taken = yield* Saga.transactionOf(outcome, { phase: "capture", settle })
+  if (Option.isNone(taken)) return Saga.skip("nothing was captured")
+  const request = { transactionId: taken.value.id }
+  return yield* throughStack("refund", request, ({ refund }) => refund(request)).pipe(
+    Saga.onceByLookup({ phase: "refund", settle })
+  )
+})
 
 export const checkout = Saga.make("checkout", { payload: Order }).pipe(
   Saga.step("reserve", {
@@ -105,49 +147,16 @@ export const checkout = Saga.make("checkout", { payload: Order }).pipe(
   Saga.step("authorize", {
     success: PaymentGateway.Transaction,
     error: Schema.Union([PaymentError.PaymentError, NotKept]),
-    run: ({ payload }) => {
-      const request = { token: payload.card, money: payload.total, merchantReference: payload.orderId }
-      return throughStack("authorize", request, ({ authorize }) => authorize(request)).pipe(
-        // Before any request leaves: who is blocked costs no fee, and learns nothing about the card.
-        Fraud.screen({
-          rules,
-          context: contextOf(payload),
-          challenge: () =>
-            Effect.succeed({ id: `3ds_${payload.orderId}`, url: `https://shop.example/3ds/${payload.orderId}` }),
-          onAssessment: (assessment) => keep(payload.orderId, assessment)
-        })
-      )
-    },
+    run: ({ payload }) => hold(payload, payload.orderId),
     verify: lookedUp("authorize"),
-    compensate: (outcome) =>
-      Effect.gen(function*() {
-        const { settle } = yield* GatewayPatience
-        const held = yield* Saga.transactionOf(outcome, { phase: "authorize", settle })
-        if (Option.isNone(held)) return Saga.skip("nothing was authorized")
-        const request = { transactionId: held.value.id }
-        return yield* throughStack("void", request, (gateway) => gateway.void(request)).pipe(
-          Saga.onceByLookup({ phase: "void", settle })
-        )
-      })
+    compensate: letGo
   }),
   Saga.step("capture", {
     success: PaymentGateway.Transaction,
     error: PaymentError.PaymentError,
-    run: ({ authorize }) => {
-      const request = { transactionId: authorize.id }
-      return throughStack("capture", request, ({ capture }) => capture(request))
-    },
+    run: ({ authorize }) => take(authorize.id),
     verify: lookedUp("capture"),
-    compensate: (outcome) =>
-      Effect.gen(function*() {
-        const { settle } = yield* GatewayPatience
-        const taken = yield* Saga.transactionOf(outcome, { phase: "capture", settle })
-        if (Option.isNone(taken)) return Saga.skip("nothing was captured")
-        const request = { transactionId: taken.value.id }
-        return yield* throughStack("refund", request, ({ refund }) => refund(request)).pipe(
-          Saga.onceByLookup({ phase: "refund", settle })
-        )
-      }),
+    compensate: giveBack,
     // What is captured cannot be voided any more: its refund gives all of it back.
     closes: ["authorize"]
   }),

@@ -6,11 +6,14 @@ import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Context, Effect, Layer, type Redacted } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
 import { createServer } from "node:http"
-import { path, route } from "./webhooks.ts"
+import { paths, routes } from "./webhooks.ts"
 
 /** Where the gateway is to send its events, and the secret that it signs them with. */
 export class WebhookTarget extends Context.Service<WebhookTarget, {
+  /** For the book of the shop. */
   readonly url: string
+  /** For checkouts that wait. */
+  readonly sagasUrl: string
   readonly secret: Redacted.Redacted<string>
 }>()("@effect-payments/examples/WebhookTarget") {}
 
@@ -21,12 +24,16 @@ export const layer = (options: {
 }) => {
   const target = Layer.effect(
     WebhookTarget,
-    Effect.map(HttpServer.HttpServer, ({ address }) => ({
-      url: `http://127.0.0.1:${"port" in address ? address.port : options.port}${path}`,
-      secret: options.secrets[0]
-    }))
+    Effect.map(HttpServer.HttpServer, ({ address }) => {
+      const origin = `http://127.0.0.1:${"port" in address ? address.port : options.port}`
+      return {
+        url: `${origin}${paths.book}`,
+        sagasUrl: `${origin}${paths.sagas}`,
+        secret: options.secrets[0]
+      }
+    })
   )
-  const served = HttpRouter.serve(route(options.secrets), { disableLogger: true, disableListenLog: true }).pipe(
+  const served = HttpRouter.serve(routes(options.secrets), { disableLogger: true, disableListenLog: true }).pipe(
     Layer.provide(NodeCrypto.layer)
   )
   const server = NodeHttpServer.layer(() => createServer(), {

@@ -11,6 +11,7 @@ import * as Accounting from "./Accounting.ts"
 import { checkout } from "./checkout.ts"
 import * as Fulfilment from "./Fulfilment.ts"
 import * as Ledger from "./Ledger.ts"
+import { make as makeSecured } from "./secured.ts"
 import * as stores from "./stores.ts"
 
 export interface Options extends stores.Place {
@@ -19,6 +20,8 @@ export interface Options extends stores.Place {
   readonly services?: Urls | undefined
   /** For how long a process that has died keeps others from its checkouts. */
   readonly lease?: Duration.Input | undefined
+  /** For how long the payer of a secured checkout may take to authenticate. */
+  readonly authenticateWithin?: Duration.Input | undefined
   /** How often to look for checkouts that somebody has left. */
   readonly recoverEvery?: Duration.Input | undefined
 }
@@ -41,4 +44,6 @@ export const layerServices = (options: Options, layerStores = stores.layer(optio
 
 /** With it, a checkout that another process has left is taken over, from its log, as soon as its lease is over. */
 export const layer = (options: Options) =>
-  Saga.layerRecover([checkout], { every: options.recoverEvery }).pipe(Layer.provideMerge(layerServices(options)))
+  Saga.layerRecover([checkout, makeSecured({ deadline: options.authenticateWithin })], {
+    every: options.recoverEvery
+  }).pipe(Layer.provideMerge(layerServices(options)))

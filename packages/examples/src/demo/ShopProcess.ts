@@ -18,6 +18,8 @@ export const Task = Schema.Struct({
   }),
   leaseMillis: Schema.Finite,
   attemptMillis: Schema.Finite,
+  /** Whose payer has to authenticate, and within what time. */
+  authenticateMillis: Schema.optionalKey(Schema.Finite),
   /** An order to place, or the id of one to wait for. */
   order: Schema.Union([Order, OrderId])
 })

@@ -10,6 +10,7 @@ import { WebhookTarget } from "../checkout/server.ts"
 import type { Place } from "../checkout/stores.ts"
 import { GatewaySim } from "../gateway-sim/start.ts"
 import { aftermath } from "./aftermath.ts"
+import { challenges } from "./challenges.ts"
 import { capturesOf, isReleased, isShipped, kindsOf, netOf, outcomeOf, requestsOf, start, undosOf } from "./facts.ts"
 import { delivered, orders, place, sku } from "./order.ts"
 import { count, fact, type Row, type Scenario, sent, until } from "./Scenario.ts"
@@ -218,6 +219,7 @@ export const checkouts = (place: Place) => [
   ...aftermath,
   killed(place),
   suspended(place),
+  ...challenges(place),
   ...stuck(place)
 ]
 

@@ -15,7 +15,11 @@ import * as ShopProcess from "./ShopProcess.ts"
 const lease = Duration.seconds(4)
 
 /** A process of the shop, that places the order, or waits for the end of the one with this id. */
-export const start = Effect.fnUntraced(function*(place: Place, order: Order | string) {
+export const start = Effect.fnUntraced(function*(
+  place: Place,
+  order: Order | string,
+  options?: { readonly authenticateWithin: Duration.Input }
+) {
   const { baseUrl } = yield* GatewaySim
   const { urls } = yield* Services
   return yield* ShopProcess.start({
@@ -25,6 +29,9 @@ export const start = Effect.fnUntraced(function*(place: Place, order: Order | st
     schema: place.schema,
     leaseMillis: Duration.toMillis(lease),
     attemptMillis: 60_000,
+    ...options === undefined
+      ? {}
+      : { authenticateMillis: Duration.toMillis(Duration.fromInputUnsafe(options.authenticateWithin)) },
     order
   })
 })

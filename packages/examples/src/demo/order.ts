@@ -31,7 +31,11 @@ export const orders = {
   killed: order("order-2006", "88.00"),
   suspended: order("order-2007", "99.00"),
   stuck: order("order-2008", "52.00", { shipTo: "AQ" }),
-  interrupted: order("order-2009", "37.00")
+  interrupted: order("order-2009", "37.00"),
+  challenged: order("order-2010", "64.00", { card: Card.CardToken.make("tok_3ds_hold") }),
+  early: order("order-2011", "58.00", { card: Card.CardToken.make("tok_3ds_hold") }),
+  unanswered: order("order-2012", "71.00", { card: Card.CardToken.make("tok_3ds_hold") }),
+  adopted: order("order-2013", "26.00", { card: Card.CardToken.make("tok_3ds_hold") })
 } satisfies { readonly [name: string]: Order }
 
 export const place = (order: Order) => Saga.execute(checkout, order, { id: order.orderId })

@@ -7,6 +7,7 @@ import { Money, Saga } from "effect-payments"
 import { Accounting } from "../checkout/Accounting.ts"
 import { checkout } from "../checkout/checkout.ts"
 import { Fulfilment } from "../checkout/Fulfilment.ts"
+import { secured } from "../checkout/secured.ts"
 import type { Place } from "../checkout/stores.ts"
 import { GatewaySim } from "../gateway-sim/start.ts"
 import { Services } from "../services/start.ts"
@@ -121,7 +122,10 @@ const conserved = {
     const [sums] = yield* Effect.flatMap(Accounting, ({ sums }) => sums)
     const minor = (money: Money.Money | undefined) => money === undefined ? 0n : Money.toMinorUnitsUnsafe(money)
     const [sold, reversed] = [minor(sums?.sold), minor(sums?.reversed)]
-    const runs = yield* Saga.list({ saga: checkout.name, limit: 1000 })
+    const runs = yield* Effect.map(
+      Effect.forEach([checkout.name, secured.name], (saga) => Saga.list({ saga, limit: 1000 })),
+      (runs) => runs.flat()
+    )
     const shipped = Object.values(orders).filter(({ orderId }) =>
       runs.some(({ id, state }) => id === orderId && state === "Completed")
     )

@@ -22,6 +22,20 @@ interface Account {
   voided: boolean
   /** The issuer lets the hold go before it is captured. */
   readonly lapses: boolean
+  /** What has become of the challenge that the payer has to pass before it is captured. */
+  challenge: "none" | "open" | Answer
+  readonly merchantReference: string | undefined
+}
+
+/** How the payer has answered a challenge. */
+export type Answer = "passed" | "failed"
+
+/** What an authorization is made of, beside the amount. */
+export interface Terms {
+  readonly capture?: boolean
+  readonly lapses?: boolean
+  readonly isChallenged?: boolean
+  readonly merchantReference?: string | undefined
 }
 
 /** The part of a capture or refund; all that is left without it. */
@@ -35,13 +49,21 @@ export class Books {
   readonly #captures = new Map<string, Account>()
   #count = 0
 
-  authorize(amountMinor: string, currency: string, capture: boolean, lapses = false): Transaction {
+  authorize(amountMinor: string, currency: string, terms: Terms): Transaction {
+    const { isChallenged = false, lapses = false, merchantReference } = terms
+    // Nothing is taken before the payer has passed.
+    const capture = terms.capture === true && !isChallenged
     const id = this.#nextId("auth")
     const amount = BigInt(amountMinor)
     const captures = capture ? [{ id, amount, refunded: 0n }] : []
-    this.#accounts.set(id, { id, amount, currency, captures, voided: false, lapses })
+    const challenge = isChallenged ? "open" : "none"
+    this.#accounts.set(id, { id, amount, currency, captures, voided: false, lapses, challenge, merchantReference })
     return {
       id,
+      ...isChallenged
+        ? { challenge: { id: `${challengePrefix}${id}`, url: `https://acs.example/challenge/${id}` } }
+        : {},
+      ...merchantReference === undefined ? {} : { merchantReference },
       kind: "authorize",
       status: capture ? "captured" : "authorized",
       amountMinor,
@@ -56,6 +78,8 @@ export class Books {
     if (account === undefined) return unknown
     if (account.voided) return { code: "already_voided", field: "id" }
     if (account.lapses) return { code: "authorization_expired", field: "id" }
+    if (account.challenge === "open") return { code: "authentication_pending", field: "id" }
+    if (account.challenge === "failed") return { code: "authentication_failed", field: "id" }
     const taken = account.captures.reduce((sum, { amount }) => sum + amount, 0n)
     const amount = partOf(part, account.amount - taken, account.currency, "capture_exceeds_authorized")
     if (typeof amount !== "bigint") return amount
@@ -63,6 +87,15 @@ export class Books {
     account.captures.push(capture)
     this.#captures.set(capture.id, account)
     return done(account, { id: capture.id, kind: "capture", status: "captured", amount })
+  }
+
+  /** What the payer has made of a challenge; it is answered once. */
+  answer(challengeId: string, answer: Answer): Pick<Account, "id" | "merchantReference"> | Refusal {
+    const account = this.#accounts.get(challengeId.replace(challengePrefix, ""))
+    if (account === undefined) return unknown
+    if (account.voided || account.challenge !== "open") return { code: "no_open_challenge", field: "id" }
+    account.challenge = answer
+    return account
   }
 
   void(id: string): Transaction | Refusal {
@@ -99,6 +132,8 @@ export class Books {
   }
 }
 
+const challengePrefix = "3ds_"
+
 const unknown: Refusal = { code: "unknown_transaction", field: "id" }
 
 const partOf = (part: Part, left: bigint, currency: string, code: string): bigint | Refusal => {
@@ -110,4 +145,10 @@ const partOf = (part: Part, left: bigint, currency: string, code: string): bigin
 const done = (
   account: Account,
   { amount, ...rest }: Pick<Transaction, "id" | "kind" | "status"> & { readonly amount: bigint }
-): Transaction => ({ ...rest, amountMinor: String(amount), currency: account.currency, parent: account.id })
+): Transaction => ({
+  ...rest,
+  amountMinor: String(amount),
+  currency: account.currency,
+  parent: account.id,
+  ...account.merchantReference === undefined ? {} : { merchantReference: account.merchantReference }
+})

@@ -5,6 +5,7 @@
  * | token | outcome |
  * |---|---|
  * | `tok_visa`, `tok_mastercard` | approved |
+ * | `tok_3ds_hold` | approved, with a challenge: its capture is refused, 400 `authentication_pending`, until that is passed |
  * | `tok_hold_lapses` | approved; its capture is refused, 400 `authorization_expired` |
  * | `tok_declined` | 402 `generic_decline` |
  * | `tok_insufficient` | 402 `insufficient_funds` |
@@ -26,6 +27,7 @@ const declined = (code: string): Verdict => ({ _tag: "Declined", code })
 const verdicts: ReadonlyMap<string, Verdict> = new Map([
   ["tok_visa", { _tag: "Approved" }],
   ["tok_mastercard", { _tag: "Approved" }],
+  ["tok_3ds_hold", { _tag: "Approved" }],
   ["tok_hold_lapses", { _tag: "Approved" }],
   ["tok_declined", declined("generic_decline")],
   ["tok_insufficient", declined("insufficient_funds")],
@@ -42,6 +44,9 @@ const verdicts: ReadonlyMap<string, Verdict> = new Map([
 
 /** Whether the issuer lets go of what was held before it is captured. */
 export const lapses = (token: string): boolean => token === "tok_hold_lapses"
+
+/** Whether the payer has to authenticate before what is held is captured. */
+export const isChallenged = (token: string): boolean => token === "tok_3ds_hold"
 
 /** What the issuer says to a token; undefined for one that nobody issued. */
 export const verdictOf = (token: string): Verdict | undefined => verdicts.get(token)

@@ -10,6 +10,7 @@
  * | `GET /v1/rates/:base` | 200 exchange rates; plans name it by the key `rates` |
  * | `GET /ledger` | 200 the operations and sums |
  * | `GET /health` | 200 |
+ * | `POST /admin/challenges` | 204 the payer has answered a challenge: an event tells of it |
  * | `POST /admin/plan`, `POST /admin/reset` | 204 |
  * | `POST /admin/webhooks`, `POST /admin/webhooks/redeliver` | 204 |
  * | `GET /admin/webhooks` | 200 the counts of deliveries |
@@ -31,7 +32,7 @@ import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { createServer, type ServerResponse } from "node:http"
-import { lapses } from "./Cards.ts"
+import { isChallenged, lapses } from "./Cards.ts"
 import { type Fault, isBefore } from "./Faults.ts"
 import { ratesOf } from "./Rates.ts"
 import * as Simulator from "./Simulator.ts"
@@ -76,13 +77,7 @@ const addPayments = Effect.fnUntraced(function*(
 ) {
   const post = <A>(path: HttpRouter.PathInput, schema: Schema.Codec<A, unknown>, read: Read<A>) =>
     router.add("POST", path, (request) => authorized(request, apiKey, operate(simulator, request, schema, read)))
-  yield* post("/v1/authorizations", Wire.Authorization, ({ amountMinor, capture = false, currency, token }) => ({
-    kind: "authorize",
-    token,
-    amountMinor,
-    currency,
-    execute: (books) => books.authorize(amountMinor, currency, capture, lapses(token))
-  }))
+  yield* post("/v1/authorizations", Wire.Authorization, authorization)
   yield* post("/v1/authorizations/:id/capture", Wire.Capture, (part, id) => ({
     kind: "capture",
     ...part,
@@ -153,6 +148,7 @@ const addAdmin = Effect.fnUntraced(function*(router: HttpRouter.HttpRouter, simu
     (endpoint) =>
       Effect.sync(() => simulator.webhooks.register(endpoint) ? Result.void : Result.fail("too many endpoints"))
   )
+  yield* post("/admin/challenges", Wire.ChallengeAnswer, ({ answer, id }) => simulator.answer(id, answer))
   yield* post(
     "/admin/webhooks/redeliver",
     Wire.Redelivery,
@@ -160,6 +156,18 @@ const addAdmin = Effect.fnUntraced(function*(router: HttpRouter.HttpRouter, simu
       Effect.map(simulator.webhooks.redeliver(id), (known) => known ? Result.void : Result.fail("unknown event"))
   )
 })
+
+const authorization: Read<typeof Wire.Authorization.Type> = ({ amountMinor, capture = false, currency, ...rest }) => {
+  const { merchantReference, token } = rest
+  const terms = { capture, lapses: lapses(token), isChallenged: isChallenged(token), merchantReference }
+  return {
+    kind: "authorize",
+    token,
+    amountMinor,
+    currency,
+    execute: (books) => books.authorize(amountMinor, currency, terms)
+  }
+}
 
 type Read<A> = (body: A, id: string) => Omit<Simulator.Incoming, "key" | "fingerprint" | "plan">
 

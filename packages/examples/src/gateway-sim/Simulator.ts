@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
 import * as Result from "effect/Result"
-import { Books, type Refusal } from "./Books.ts"
+import { type Answer, Books, type Refusal } from "./Books.ts"
 import { verdictOf } from "./Cards.ts"
 import { byChance, type Fault, isBefore, isForLookups, parse } from "./Faults.ts"
 import * as Webhooks from "./Webhooks.ts"
@@ -103,6 +103,8 @@ export const make = Effect.fnUntraced(function*(options: Options) {
         if (state.plans.length >= plansMax) return yield* Result.fail(`more than ${plansMax} plans`)
         state.plans.push({ match, faults: [...faults] })
       }),
+    /** What the payer has made of a challenge. */
+    answer: (challengeId: string, answer: Answer) => answered(state, challengeId, answer),
     reset: (): void => {
       state.books = new Books()
       state.kept.clear()
@@ -120,6 +122,18 @@ export const make = Effect.fnUntraced(function*(options: Options) {
       }))
     })
   }
+})
+
+const answered = Effect.fnUntraced(function*(
+  { books, webhooks }: State,
+  challengeId: string,
+  answer: Answer
+): Effect.fn.Return<Result.Result<void, string>> {
+  const account = books.answer(challengeId, answer)
+  if ("code" in account) return Result.fail(account.code)
+  const { id: transactionId, merchantReference } = account
+  yield* webhooks.emit(`challenge.${answer}`, { kind: "challenge", status: answer, transactionId, merchantReference })
+  return Result.void
 })
 
 export interface Simulator extends Effect.Success<ReturnType<typeof make>> {}
@@ -217,7 +231,9 @@ const record = Effect.fnUntraced(function*({ rows, webhooks }: State, incoming: 
       status: body.status,
       amountMinor: body.amountMinor,
       currency: body.currency,
-      transactionId: body.id
+      transactionId: body.id,
+      challengeId: body.challenge?.id,
+      merchantReference: body.merchantReference
     }
   rows.push({ ...row, at: yield* Clock.currentTimeMillis })
   yield* webhooks.emit(`${kind}.${row.status === "refused" ? "refused" : "succeeded"}`, row)

@@ -15,7 +15,7 @@ import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Queue from "effect/Queue"
 import * as Schedule from "effect/Schedule"
-import type { Endpoint, WebhookStats } from "./Wire.ts"
+import type { Endpoint, Event, WebhookStats } from "./Wire.ts"
 
 const endpointsMax = 10
 const queueMax = 10_000
@@ -34,7 +34,7 @@ interface Delivery {
 export interface Webhooks {
   /** False: there are too many endpoints. */
   readonly register: (endpoint: typeof Endpoint.Type) => boolean
-  readonly emit: (type: string, data: unknown) => Effect.Effect<void>
+  readonly emit: (type: string, data: Event["data"]) => Effect.Effect<void>
   /** Sends an event again. False: it is unknown, or too old. */
   readonly redeliver: (id: string) => Effect.Effect<boolean>
   readonly stats: () => typeof WebhookStats.Type
@@ -46,7 +46,7 @@ export const make = Effect.gen(function*() {
   const queue = yield* Queue.dropping<Delivery>(queueMax)
   const endpoints: Array<typeof Endpoint.Type> = []
   const kept = new Map<string, string>()
-  const counts = { delivered: 0, failedAttempts: 0, givenUp: 0, dropped: 0 }
+  const counts = { pending: 0, delivered: 0, failedAttempts: 0, givenUp: 0, dropped: 0 }
   let events = 0
   yield* work(queue, counts)
 
@@ -54,7 +54,8 @@ export const make = Effect.gen(function*() {
     Effect.sync(() => {
       for (const { deliveries = 1, secret, url } of endpoints) {
         for (let i = 0; i < deliveries; i++) {
-          if (!Queue.offerUnsafe(queue, { url, secret, body })) counts.dropped++
+          if (Queue.offerUnsafe(queue, { url, secret, body })) counts.pending++
+          else counts.dropped++
         }
       }
     })
@@ -64,7 +65,7 @@ export const make = Effect.gen(function*() {
     emit: Effect.fnUntraced(function*(type, data) {
       const id = `evt_${String(++events).padStart(8, "0")}`
       const created = Math.floor((yield* Clock.currentTimeMillis) / 1000)
-      const body = JSON.stringify({ id, type, created, data })
+      const body = JSON.stringify({ id, type, created, data } satisfies Event)
       kept.set(id, body)
       for (const oldest of kept.keys()) {
         if (kept.size <= keptMax) break
@@ -84,14 +85,15 @@ export const make = Effect.gen(function*() {
 
 const work = Effect.fnUntraced(function*(
   queue: Queue.Dequeue<Delivery>,
-  counts: { delivered: number; failedAttempts: number; givenUp: number }
+  counts: { pending: number; delivered: number; failedAttempts: number; givenUp: number }
 ) {
   const mac = yield* Mac.Mac
   const worker = Effect.forever(Effect.flatMap(Queue.take(queue), (delivery) =>
     attempt(mac, delivery).pipe(
       Effect.tapError(() => Effect.sync(() => counts.failedAttempts++)),
       Effect.retry({ schedule: backoff, times: retries }),
-      Effect.match({ onSuccess: () => void counts.delivered++, onFailure: () => void counts.givenUp++ })
+      Effect.match({ onSuccess: () => void counts.delivered++, onFailure: () => void counts.givenUp++ }),
+      Effect.ensuring(Effect.sync(() => void counts.pending--))
     )))
   yield* Effect.forkScoped(
     Effect.all(Array.from({ length: workers }, () => worker), { concurrency: workers }).pipe(

@@ -36,6 +36,9 @@ export const Endpoint = Schema.Struct({
   secret: Schema.String.check(Schema.isBetweenLength(16, 255)),
   deliveries: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 5 })))
 })
+/** What the payer makes of a challenge. */
+export const ChallengeAnswer = Schema.Struct({ id: Short, answer: Schema.Literals(["passed", "failed"]) })
+
 export const Redelivery = Schema.Struct({ id: Short })
 
 /** A plan for the next requests: those under a key, those with a card token, or any. */
@@ -53,9 +56,28 @@ export const Operation = Schema.Struct({
   amountMinor: Schema.optional(Schema.String),
   currency: Schema.optional(Schema.String),
   transactionId: Schema.optional(Schema.String),
-  code: Schema.optional(Schema.String)
+  code: Schema.optional(Schema.String),
+  /** Of an authorization whose payer has to pass it first. */
+  challengeId: Schema.optional(Schema.String),
+  merchantReference: Schema.optional(Schema.String)
 })
 export type Operation = typeof Operation.Type
+
+const Challenged = Schema.Struct({
+  kind: Schema.Literal("challenge"),
+  status: Schema.Literals(["passed", "failed"]),
+  transactionId: Schema.String,
+  merchantReference: Schema.optional(Schema.String)
+})
+
+/** An event: an operation, or how a challenge was answered, which moves no money and is in no ledger. */
+export const Event = Schema.Struct({
+  id: Schema.String,
+  type: Schema.String,
+  created: Schema.Int,
+  data: Schema.Union([Operation, Challenged])
+})
+export type Event = typeof Event.Type
 
 /** An operation, when it was done, and how many requests and look-ups have come under its key. */
 const LedgerRow = Schema.Struct({ ...Operation.fields, at: Schema.Int, requests: Schema.Int, lookups: Schema.Int })
@@ -77,7 +99,9 @@ export const Ledger = Schema.Struct({
 })
 export type Ledger = typeof Ledger.Type
 
+/** `pending`: deliveries that have neither arrived nor been given up. */
 export const WebhookStats = Schema.Struct({
+  pending: Schema.Int,
   delivered: Schema.Int,
   failedAttempts: Schema.Int,
   givenUp: Schema.Int,
@@ -91,6 +115,9 @@ export interface Transaction {
   readonly amountMinor: string
   readonly currency: string
   readonly parent?: string
+  readonly merchantReference?: string
+  /** The payer has to pass it before the gateway captures. Until it is captured or voided the amount is held. */
+  readonly challenge?: { readonly id: string; readonly url: string }
   readonly avs?: { readonly street: string; readonly postal: string }
   readonly cvv?: string
 }

@@ -3,7 +3,7 @@
  */
 import { Context, Effect, Layer, Schema, type Scope } from "effect"
 import * as Child from "../child.ts"
-import { type Endpoint, Ledger, type Planned, WebhookStats } from "./Wire.ts"
+import { type ChallengeAnswer, type Endpoint, Ledger, type Planned, WebhookStats } from "./Wire.ts"
 
 export interface Options {
   readonly seed?: number
@@ -36,6 +36,8 @@ export class GatewaySim extends Context.Service<GatewaySim, {
   /** Forgets all operations, keys and plans. */
   readonly reset: Effect.Effect<void, GatewaySimError>
   readonly registerWebhook: (endpoint: typeof Endpoint.Type) => Effect.Effect<void, GatewaySimError>
+  /** What the payer makes of a challenge. */
+  readonly answerChallenge: (answered: typeof ChallengeAnswer.Type) => Effect.Effect<void, GatewaySimError>
   readonly redeliverWebhook: (id: string) => Effect.Effect<void, GatewaySimError>
   readonly webhookStats: Effect.Effect<typeof WebhookStats.Type, GatewaySimError>
   /** Ends the process now, before the scope does. Its port refuses connections afterwards. */
@@ -61,6 +63,7 @@ export const start = (options: Options = {}): Effect.Effect<GatewaySim["Service"
       plan: (planned) => post(baseUrl, "/admin/plan", planned),
       reset: post(baseUrl, "/admin/reset", {}),
       registerWebhook: (endpoint) => post(baseUrl, "/admin/webhooks", endpoint),
+      answerChallenge: (answered) => post(baseUrl, "/admin/challenges", answered),
       redeliverWebhook: (id) => post(baseUrl, "/admin/webhooks/redeliver", { id }),
       webhookStats: get(baseUrl, "/admin/webhooks", WebhookStats),
       stop

@@ -29,13 +29,13 @@ describe("./scripts/demo on Postgres and Redis", () => {
         /\nrecords {3}Postgres, schema (\w+); Redis, prefix \1; SQLite of its own for each service\n/
       )
       const lines = stdout.split("\n").filter((line) => /^(ok|FAIL) +\d/.test(line))
-      assert.deepStrictEqual([lines.length, lines.filter((line) => !line.startsWith("ok"))], [20, []], stdout)
+      assert.deepStrictEqual([lines.length, lines.filter((line) => !line.startsWith("ok"))], [24, []], stdout)
       assert.include(stdout, "undone: accounting reverse, gateway refund, inventory release")
       assert.include(
         stdout,
         "payctl saga retry --by ada   Compensated; accounting reverse, gateway refund, inventory release"
       )
-      assert.include(stdout, "gateway     captured EUR 421.00, refunded EUR 97.00, held EUR 0.00")
+      assert.include(stdout, "gateway     captured EUR 569.00, refunded EUR 97.00, held EUR 0.00")
       assert.deepStrictEqual([code, stderr, left], [0, "", []])
       assert.deepStrictEqual([yield* schemas, yield* keys], [[], []])
     }).pipe(Effect.scoped), 300_000)
