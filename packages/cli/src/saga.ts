@@ -4,6 +4,7 @@
  * @internal
  */
 import * as Saga from "effect-payments/Saga"
+import type * as SagaLog from "effect-payments/SagaLog"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Console from "effect/Console"
@@ -71,11 +72,11 @@ const list = Command.make(
         const pages = yield* Effect.forEach(wanted, (state) => log.list({ ...filter, state }))
         const runs = pages.flat().sort((a, b) => a.key < b.key ? -1 : 1)
         const page = runs.slice(0, limit)
-        const [first] = page
+        const first = page.find((run): run is SagaLog.Run => run.state !== "Unreadable")
         const next = runs.length > limit ? page.at(-1)?.key ?? null : null
-        if (json) return yield* Console.log(JSON.stringify({ runs: page.map(shown.toShown), next }, null, 2))
-        if (first === undefined) return yield* Console.log("no such runs")
-        const now = (yield* log.read(first))?.now ?? first.updatedAt
+        if (json) return yield* Console.log(JSON.stringify({ runs: page.map(shown.toListed), next }, null, 2))
+        if (page.length === 0) return yield* Console.log("no such runs")
+        const now = first === undefined ? 0 : yield* nowOf(log, first)
         const rows = align([shown.header, ...page.map((run) => shown.toRow(run, now))])
         yield* Console.log([...rows, ...next === null ? [] : [`... and more: --after '${next}'`]].join("\n"))
       }))
@@ -91,6 +92,13 @@ const list = Command.make(
     }
   ])
 )
+
+/** The log's time, which the history of a run tells. One that cannot be read keeps nobody from the list. */
+const nowOf = (log: SagaLog.SagaLog["Service"], run: SagaLog.Run) =>
+  Effect.match(log.read(run), {
+    onFailure: () => run.updatedAt,
+    onSuccess: (history) => history?.now ?? run.updatedAt
+  })
 
 const readAge = Effect.fnUntraced(function*(text: string | undefined) {
   if (text === undefined) return undefined

@@ -27,7 +27,13 @@ const valueOf = (text: string): Schema.Json =>
 
 const scrubOptional = (text: string | undefined): string | null => text === undefined ? null : Redaction.scrub(text)
 
-/** @internal What `list --json` prints of a run. */
+/** @internal What `list --json` prints of a run, and of a row that is none. */
+export const toListed = (run: SagaLog.ListedRun) =>
+  run.state === "Unreadable"
+    ? { saga: Redaction.scrub(run.saga), id: Redaction.scrub(run.id), state: run.state, detail: run.detail }
+    : toShown(run)
+
+/** @internal */
 export const toShown = (run: Run) => ({
   saga: Redaction.scrub(run.saga),
   id: Redaction.scrub(run.id),
@@ -46,7 +52,10 @@ export const toShown = (run: Run) => ({
 export const header = ["SAGA", "ID", "STATE", "STEP", "CHANGED", "ENTRIES"]
 
 /** @internal */
-export const toRow = (run: Run, now: number): ReadonlyArray<string> => {
+export const toRow = (run: SagaLog.ListedRun, now: number): ReadonlyArray<string> => {
+  if (run.state === "Unreadable") {
+    return [Redaction.scrub(run.saga), Redaction.scrub(run.id), run.state, `${run.detail} does not fit`, "", ""]
+  }
   const { id, saga, state, step } = toShown(run)
   return [saga, id, state, step ?? "", `${duration.format(now - run.updatedAt)} ago`, `${run.length}`]
 }

@@ -7,20 +7,27 @@ import * as SagaLog from "effect-payments/SagaLog"
 import * as Argument from "effect/cli/Argument"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as References from "effect/References"
 import * as Schema from "effect/Schema"
 import { BadInput, Declined, Unavailable } from "./failure.ts"
-import { type Access, type Database, databaseFlags, databaseOf, requireTable, sqlLayer } from "./store.ts"
+import { type Access, redisLayer, requireTable, sqlLayer, storeFlags, type Target, targetOf } from "./store.ts"
 
 const tableDefault = "effect_payments_saga"
+const prefixDefault = "effect_payments:saga"
 
 /** @internal */
 export const logOptions = {
-  ...databaseFlags,
+  ...storeFlags,
   table: Flag.String("table").pipe(
     Flag.withMetavar("NAME"),
-    Flag.withDescription(`The table of runs (default: ${tableDefault})`),
+    Flag.withDescription(`The table of runs, in SQLite or Postgres (default: ${tableDefault})`),
     Flag.withDefault(tableDefault)
+  ),
+  prefix: Flag.String("prefix").pipe(
+    Flag.withMetavar("TEXT"),
+    Flag.withDescription(`The prefix of the keys, in Redis (default: ${prefixDefault})`),
+    Flag.withDefault(prefixDefault)
   )
 }
 
@@ -36,32 +43,37 @@ export const jsonFlag = Flag.Boolean("json").pipe(Flag.withDescription("Print JS
 /** @internal */
 export interface Opened {
   readonly log: SagaLog.SagaLog["Service"]
-  readonly target: Database
+  readonly target: Target
 }
 
 /** @internal Opens the log, which has to be there: no command makes a table. */
 export const withLog = <A, E, R>(
-  options: Parameters<typeof databaseOf>[0] & { readonly table: string },
+  options: Parameters<typeof targetOf>[0] & { readonly table: string; readonly prefix: string },
   access: Access,
   use: (opened: Opened) => Effect.Effect<A, E | SagaLog.LogUnavailable, R>
 ) =>
   Effect.gen(function*() {
-    const { table } = options
-    const target = yield* databaseOf(options)
+    const { prefix, table } = options
+    const target = yield* targetOf(options)
     const run = Effect.flatMap(SagaLog.SagaLog, (log) => use({ log, target }))
-    return yield* Effect.provide(
-      Effect.andThen(
-        requireTable(target, table),
-        Effect.provide(run, SagaLog.layerStoreSql({ table, migrate: false }))
-      ),
-      sqlLayer(target, access)
-    )
+    return yield* target._tag === "redis"
+      ? Effect.provide(run, Layer.provide(layerRedis(prefix), redisLayer(target)))
+      : Effect.provide(
+        Effect.andThen(
+          requireTable(target, table),
+          Effect.provide(run, SagaLog.layerStoreSql({ table, migrate: false }))
+        ),
+        sqlLayer(target, access)
+      )
   }).pipe(
     Effect.catchIf(isLogUnavailable, (error) => Effect.fail(unavailable(error))),
     Effect.catchIf(isOther, () => Effect.fail(new Unavailable({ what: "the log cannot be used" }))),
     // What a driver logs goes past the output of the command, and may hold the URL.
     Effect.provideService(References.MinimumLogLevel, "None")
   )
+
+// A person who looks at runs may do so also where the service would not start.
+const layerRedis = (prefix: string) => SagaLog.layerStoreRedis({ prefix, eviction: "accept" })
 
 const isLogUnavailable = Schema.is(SagaLog.LogUnavailable)
 const isOther = (error: unknown): error is { readonly _tag: "MigrationError" | "SqlError" } =>
@@ -72,8 +84,7 @@ const unavailable = ({ detail, operation }: SagaLog.LogUnavailable): Unavailable
   operation === "start"
     ? new BadInput({ what: detail })
     : new Unavailable({
-      what:
-        `the log did not answer (${operation}, ${detail}). Try again; if it stays so, the tables are of another version`
+      what: `the log did not answer (${operation}, ${detail}). Try again; if it stays so, the log is of another version`
     })
 
 /** @internal The history of a run. */
@@ -81,7 +92,7 @@ export const read = Effect.fnUntraced(function*({ log }: Opened, saga: string, i
   const history = yield* log.read(SagaLog.runId(saga, id))
   return history === undefined
     ? yield* new Declined({
-      what: "there is no such run: it was never begun, has been swept, or is in another database"
+      what: "there is no such run: it was never begun, has been swept, or is in another log"
     })
     : history
 })

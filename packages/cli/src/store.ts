@@ -35,8 +35,7 @@ const url = (name: string, variable: string) =>
     Flag.optional
   )
 
-/** @internal */
-export const databaseFlags = {
+const databaseFlags = {
   sqlite: Flag.String("sqlite").pipe(
     Flag.withMetavar("FILE"),
     Flag.withDescription("A database of SQLite"),
@@ -92,14 +91,6 @@ export const targetOf = Effect.fnUntraced(function*(options: StoreOptions) {
   if (database !== undefined) return yield* postgres(database, "DATABASE_URL", options)
   if (cache !== undefined) return yield* redis(cache, "REDIS_URL")
   return yield* bad("no store: set DATABASE_URL or REDIS_URL, or say --sqlite FILE")
-})
-
-/** @internal The same where it has to be a database. */
-export const databaseOf = Effect.fnUntraced(function*(options: DatabaseOptions) {
-  const target = yield* targetOf({ ...options, redis: Option.none(), store: Option.some("postgres") }).pipe(
-    Effect.catchTag("BadInput", ({ what }) => bad(what.replace("DATABASE_URL or REDIS_URL", "DATABASE_URL")))
-  )
-  return target._tag === "redis" ? yield* bad("no database") : target
 })
 
 /** An empty one counts as none. */

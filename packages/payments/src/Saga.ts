@@ -66,7 +66,7 @@ import {
   type PaymentError
 } from "./PaymentError.ts"
 import * as PaymentGateway from "./PaymentGateway.ts"
-import type { History, Run, SagaLog, State } from "./SagaLog.ts"
+import type { History, ListedRun, SagaLog } from "./SagaLog.ts"
 
 /** @category models @since 0.1.0 */
 export type Saga<Ctx, E, R, P extends steps.Phase = steps.Phase> = steps.Saga<Ctx, E, R, P>
@@ -932,23 +932,33 @@ const run = <A>(
   ) as Effect.Effect<never, SagaError>
 
 /**
- * One page of runs in a stable order, by saga and state: `Parked` and `FailedCompensation` are those that wait for
- * someone.
+ * One page of runs in a stable order, as `SagaOperator.list` gives it: `Parked` and `FailedCompensation` are those that wait
+ * for someone.
+ *
+ * **Details**
+ *
+ * `step` keeps those whose last entry about a step is about that one, `stuckSince` those that nobody has written to for so
+ * long. A row that cannot be read is listed too, in the state `Unreadable`, with what does not fit, and hides no other; a
+ * filter finds it where what it asks for can be read.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import { NodeCrypto } from "@effect/platform-node"
+ * import { Effect, Layer } from "effect"
+ * import { Saga, SagaLog } from "effect-payments"
+ *
+ * const stuckInDelivery = Saga.list({ saga: "order", step: "ship", stuckSince: "15 minutes" })
+ *
+ * const layer = Saga.layer().pipe(Layer.provide([SagaLog.layerStoreMemory(), NodeCrypto.layer]))
+ * await Effect.runPromise(Effect.provide(stuckInDelivery, layer)) // => []
+ * ```
  *
  * @category operators
  * @since 0.1.0
  */
-export const list = (filter?: {
-  readonly saga?: string | undefined
-  readonly state?: State | undefined
-  readonly limit?: number | undefined
-  readonly after?: string | undefined
-}): Effect.Effect<ReadonlyArray<Run>, SagaError, Sagas> =>
-  Effect.flatMap(Sagas, ({ log }) =>
-    Effect.mapError(
-      log.list({ saga: filter?.saga, state: filter?.state, limit: filter?.limit ?? 100, after: filter?.after }),
-      (reason) => new SagaError({ reason })
-    ))
+export const list = (filter?: operator.Filter): Effect.Effect<ReadonlyArray<ListedRun>, SagaError, Sagas> =>
+  Effect.flatMap(Sagas, ({ log }) => operator.list(log, filter))
 
 /**
  * Takes over runs of these sagas that nobody holds, `limit` (50) at the most, and drives them in the background. Answers

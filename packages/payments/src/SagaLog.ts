@@ -58,6 +58,16 @@ export const runId: (saga: string, id: string) => RunId = record.runId
 
 /** @category models @since 0.1.0 */
 export type Run = record.Run
+/**
+ * A row that is no run as this version knows them: written by a later one, or changed by hand. `detail` names what does not
+ * fit, and never quotes it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type UnreadableRun = record.UnreadableRun
+/** @category models @since 0.1.0 */
+export type ListedRun = record.ListedRun
 /** @category models @since 0.1.0 */
 export type State = record.State
 /** @category models @since 0.1.0 */
@@ -123,8 +133,8 @@ export class SagaLog extends Context.Service<SagaLog, {
   /** Takes over unfinished runs of these sagas that nobody holds, the longest abandoned first. */
   readonly orphans: (request: OrphansRequest) => Effect.Effect<ReadonlyArray<History>, LogUnavailable>
   readonly read: (id: RunId) => Effect.Effect<History | undefined, LogUnavailable>
-  /** One page in the order of `key`. */
-  readonly list: (request: ListRequest) => Effect.Effect<ReadonlyArray<Run>, LogUnavailable>
+  /** One page in the order of `key`. A row that cannot be read is one of them, and hides no other. */
+  readonly list: (request: ListRequest) => Effect.Effect<ReadonlyArray<ListedRun>, LogUnavailable>
   /** Drops runs that ended well or all undone; answers how many. Nothing else is ever dropped. */
   readonly sweep: (request: SweepRequest) => Effect.Effect<number, LogUnavailable>
   /** A log in this process, which answers at once: nobody has to bound how long it is silent. */

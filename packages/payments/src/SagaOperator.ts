@@ -36,18 +36,19 @@
  *
  * @since 0.1.0
  */
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { SecureRandom } from "./internal/effect/crypto.ts"
-import { NotApplicable, SagaError } from "./internal/saga/errors.ts"
+import { SagaError } from "./internal/saga/errors.ts"
 import * as operator from "./internal/saga/operator.ts"
-import { type History, isUnfinished, type Run, type State } from "./internal/saga/record.ts"
-import { SagaLog } from "./SagaLog.ts"
+import { type History, isUnfinished } from "./internal/saga/record.ts"
+import { type ListedRun, SagaLog } from "./SagaLog.ts"
 
 /** @category models @since 0.1.0 */
 export type Target = operator.Target
 /** @category models @since 0.1.0 */
 export type Change = operator.Change
+/** @category models @since 0.1.0 */
+export type Filter = operator.Filter
 
 /**
  * What an operator knows of a step: that it is undone, that it has happened, with its result as JSON in the encoded form of
@@ -61,36 +62,13 @@ export type Knowledge =
   | { readonly _tag: "Happened"; readonly result: unknown }
 
 /**
- * One page of runs in a stable order.
- *
- * **Details**
- *
- * `stuckSince` keeps those that nobody has written to for so long, `step` those whose last entry is about that step.
- * `after` is the `key` of the last run of the page before; `limit` is 1 to 1000 (100).
+ * One page of runs in a stable order. What cannot be read is among them, as `Unreadable`, and hides no other.
  *
  * @category reading
  * @since 0.1.0
  */
-export const list = (filter?: {
-  readonly saga?: string | undefined
-  readonly state?: State | undefined
-  readonly step?: string | undefined
-  readonly stuckSince?: Duration.Input | undefined
-  readonly limit?: number | undefined
-  readonly after?: string | undefined
-}): Effect.Effect<ReadonlyArray<Run>, SagaError, SagaLog> =>
-  Effect.flatMap(SagaLog, (log) => {
-    const { after, limit, saga, state, step, stuckSince } = filter ?? {}
-    const since = stuckSince === undefined ? undefined : Duration.fromInput(stuckSince)
-    if (since?._tag === "None") {
-      return Effect.fail(new SagaError({ reason: new NotApplicable({ detail: "stuckSince must be a duration" }) }))
-    }
-    const untouchedMillis = since === undefined ? undefined : Duration.toMillis(since.value)
-    return Effect.mapError(
-      log.list({ saga, state, step, untouchedMillis, limit: limit ?? 100, after }),
-      (reason) => new SagaError({ reason })
-    )
-  })
+export const list = (filter?: Filter): Effect.Effect<ReadonlyArray<ListedRun>, SagaError, SagaLog> =>
+  Effect.flatMap(SagaLog, (log) => operator.list(log, filter))
 
 /**
  * The run and all its entries, oldest first.

@@ -263,6 +263,29 @@ for (const [name, log] of Object.entries(logs)) {
         assert.deepStrictEqual(yield* ids({ stuckSince: "1 hour" }), [])
       }).pipe(Effect.provide(world)))
 
+    it.effect("is listed alike by Saga.list, with the same filters", () =>
+      Effect.gen(function*() {
+        const run = yield* doubtful
+        const filters: ReadonlyArray<SagaOperator.Filter> = [
+          {},
+          { state: "Parked", step: "p" },
+          { step: "a" },
+          { saga: "operated", stuckSince: "0 seconds" },
+          { stuckSince: "1 hour" },
+          { saga: "another" },
+          { limit: 1, after: "~" }
+        ]
+        const all = yield* Effect.forEach(filters, (filter) =>
+          Effect.gen(function*() {
+            const runs = yield* run(Saga.list(filter))
+            assert.deepStrictEqual(runs, yield* SagaOperator.list(filter))
+            return runs.length
+          }))
+        assert.deepStrictEqual(all, [1, 1, 0, 1, 0, 0, 0])
+        const wrong = { stuckSince: "soon" as "1 hour" }
+        assert.strictEqual((yield* Effect.flip(run(Saga.list(wrong)))).reason._tag, "NotApplicable")
+      }).pipe(Effect.provide(world)))
+
     it.effect("is refused what does not fit, and nothing changes", () =>
       Effect.gen(function*() {
         const run = yield* failed

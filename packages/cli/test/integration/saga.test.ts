@@ -1,3 +1,4 @@
+import { NodeRedis } from "@effect/platform-node"
 import { PgClient } from "@effect/sql-pg"
 import { Effect, Layer, Redacted } from "effect"
 import { SagaLog } from "effect-payments"
@@ -24,8 +25,16 @@ beforeAll(() => run(`CREATE SCHEMA ${schema}`))
 afterAll(() => run(`DROP SCHEMA ${schema} CASCADE`))
 
 sagaCommands("Postgres", () => ({
-  flags: ["--schema", schema],
+  flags: ["--store", "postgres", "--schema", schema],
   env: { DATABASE_URL: withPassword(inject("postgres")), REDIS_URL: "redis://127.0.0.1:1" },
   layer: SagaLog.layerStoreSql().pipe(Layer.provide(client(schema))),
   hidden: password
+}))
+
+const prefix = `payctl-saga-${process.pid}`
+
+sagaCommands("Redis", () => ({
+  flags: ["--store", "redis", "--prefix", prefix],
+  env: { DATABASE_URL: "postgres://127.0.0.1:1/none", REDIS_URL: inject("redis") },
+  layer: SagaLog.layerStoreRedis({ prefix }).pipe(Layer.provide(NodeRedis.layer({ url: inject("redis") })))
 }))

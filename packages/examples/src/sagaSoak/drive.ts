@@ -332,6 +332,8 @@ const all = Effect.fnUntraced(function*(log: SagaLog.SagaLog["Service"], filter:
   let after: string | undefined
   for (;;) {
     const page = yield* Effect.orDie(log.list({ ...filter, limit: pageMax, after }))
+    const isRun = (run: SagaLog.ListedRun): run is SagaLog.Run => run.state !== "Unreadable"
+    if (!page.every(isRun)) return yield* Effect.die(new Error("a run cannot be read"))
     found.push(...page)
     if (page.length < pageMax) return found
     after = page.at(-1)?.key

@@ -36,7 +36,7 @@ it.layer(redisClockLog(onClock).pipe(Layer.provideMerge(client)), { excludeTestS
               (keys) => [...keys].sort()
             )
           const runs = yield* log.list({ limit: 10 })
-          const keysIn = (...states: ReadonlyArray<SagaLog.State>) =>
+          const keysIn = (...states: ReadonlyArray<SagaLog.ListedRun["state"]>) =>
             runs.filter(({ state }) => states.includes(state)).map(({ key }) => key)
           assert.deepStrictEqual(yield* members("runs"), runs.map(({ key }) => key))
           assert.deepStrictEqual(yield* members("open"), keysIn("Running", "Compensating"))
@@ -98,15 +98,21 @@ describe("the Redis log", () => {
         log.release(run),
         log.cancel(run),
         log.pause({ ...run, note: "n" }),
-        log.read(run),
-        log.list({ limit: 1 })
+        log.read(run)
       ]
       for (const self of failing) assert.strictEqual((yield* Effect.flip(self)).detail, "RowUnreadable")
+      const { run: sound } = yield* claim(log, requestOf({ saga: run.saga, id: "the-next" }))
+      const listed = yield* log.list({ limit: 9 })
+      const { id, key: name, saga } = run
+      assert.deepStrictEqual(listed, [{ key: name, saga, id, state: "Unreadable", detail: "its state" }, sound])
+      assert.deepStrictEqual(yield* log.list({ state: "Running", limit: 9 }), [sound])
       assert.strictEqual(yield* send("HGET", key, "state"), "the-state")
       yield* send("DEL", key)
       yield* send("SET", key, "the-value")
       const error = yield* Effect.flip(log.claim(request))
       assert.deepStrictEqual(error, new SagaLog.LogUnavailable({ operation: "claim", detail: "RedisError" }))
+      const [odd, ...rest] = yield* log.list({ limit: 9 })
+      assert.deepStrictEqual([odd, rest], [{ key: name, saga, id, state: "Unreadable", detail: "its saga" }, [sound]])
       yield* send("DEL", key)
     }).pipe(
       Effect.provide(SagaLog.layerStoreRedis({ prefix: `${prefix}-odd` }).pipe(Layer.provideMerge(client)))

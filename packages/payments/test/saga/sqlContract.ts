@@ -106,6 +106,25 @@ export const sqlContract = (name: string, { commitsBesideTransaction, database }
         }
       })))
 
+    it.live("list a run that cannot be read by what does not fit, and the others beside it", () =>
+      onLog(Effect.gen(function*() {
+        const sql = yield* SqlClient.SqlClient
+        const log = yield* Log
+        const [first, second, third] = yield* Effect.forEach(
+          ["o-1", "o-2", "o-3"],
+          (id) => Effect.map(claim(log, requestOf({ saga: "listed", id })), ({ run }) => run)
+        )
+        assert.isTrue(first !== undefined && second !== undefined && third !== undefined)
+        if (first === undefined || second === undefined || third === undefined) return
+        yield* sql`UPDATE ${sql("effect_payments_saga")} SET state = 'Elsewhere' WHERE key = ${second.key}`
+        const { id, key, saga } = second
+        const odd: SagaLog.UnreadableRun = { key, saga, id, state: "Unreadable", detail: "its state" }
+        assert.deepStrictEqual(yield* log.list({ saga: "listed", limit: 9 }), [first, odd, third])
+        const page = yield* log.list({ saga: "listed", limit: 2 })
+        assert.deepStrictEqual(yield* log.list({ saga: "listed", limit: 2, after: page.at(-1)?.key }), [third])
+        assert.deepStrictEqual(yield* log.list({ saga: "listed", state: "Running", limit: 9 }), [first, third])
+      })))
+
     it.live("hold many sagas at once, of two processes, and each is done once", () =>
       Effect.gen(function*() {
         const client = yield* database

@@ -33,7 +33,7 @@ import {
   sweepLimitMax,
   type SweepRequest
 } from "./record.ts"
-import { decodeEntry, decodeRun, encodeEvents, tailOf, timeOf } from "./row.ts"
+import { decodeEntry, decodeListed, decodeRun, encodeEvents, tailOf, timeOf } from "./row.ts"
 import * as statements from "./statements.ts"
 import * as tables from "./tables.ts"
 import { limitExceeded, LogUnavailable } from "./unavailable.ts"
@@ -318,8 +318,8 @@ const list = Effect.fnUntraced(function*(database: Database, request: ListReques
     age: age === undefined ? null : Math.ceil(age)
   }
   const rows = yield* run(database, statement, values)
-  const runs = rows.flatMap((row) => decodeRun(row) ?? [])
-  return runs.length === rows.length ? runs : yield* unreadable("list")
+  // One that cannot be read does not hide the others.
+  return rows.map(decodeListed)
 })
 
 // A run and its entries go together: a run of the same name may be made right after.

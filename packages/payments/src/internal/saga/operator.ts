@@ -15,7 +15,17 @@ import { bounded } from "./bounded.ts"
 import { shapeOf } from "./compile.ts"
 import { fold, initial, isObligation, type SagaState, type Shape, statusOf } from "./decide.ts"
 import { HistoryUnreadable, InFlight, NotApplicable, NotFound, type Reason, SagaError } from "./errors.ts"
-import { definitionOf, type Event, type History, isUnfinished, Name, type Run, runId } from "./record.ts"
+import {
+  definitionOf,
+  type Event,
+  type History,
+  isUnfinished,
+  type ListedRun,
+  Name,
+  type Run,
+  runId,
+  type State
+} from "./record.ts"
 import { LogUnavailable } from "./unavailable.ts"
 
 type Answer<A> = Effect.Effect<A, SagaError, SagaLog | SecureRandom.SecureRandom>
@@ -85,6 +95,36 @@ export const read = (target: Target): Effect.Effect<History, SagaError, SagaLog>
         Effect.flatMap(asked(log, log.read(id)), (history) =>
           history === undefined ? notFound : Effect.succeed(history)))
   )
+
+/**
+ * Which runs to list.
+ *
+ * - `step`: those whose last entry about a step is about this one.
+ * - `stuckSince`: those that nobody has written to for so long.
+ * - `after`: the `key` of the last run of the page before; `limit`: 1 to 1000 (100).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Filter {
+  readonly saga?: string | undefined
+  readonly state?: State | undefined
+  readonly step?: string | undefined
+  readonly stuckSince?: Duration.Input | undefined
+  readonly limit?: number | undefined
+  readonly after?: string | undefined
+}
+
+/** @internal */
+export const list = (
+  log: SagaLog["Service"],
+  { after, limit = 100, saga, state, step, stuckSince }: Filter = {}
+): Effect.Effect<ReadonlyArray<ListedRun>, SagaError> => {
+  const since = stuckSince === undefined ? undefined : Duration.fromInput(stuckSince)
+  if (since?._tag === "None") return refuse(new NotApplicable({ detail: "stuckSince must be a duration" }))
+  const untouchedMillis = since === undefined ? undefined : Duration.toMillis(since.value)
+  return asked(log, log.list({ saga, state, step, untouchedMillis, limit, after }))
+}
 
 /** @internal Leaves a wish with a run that somebody may hold. */
 export const wish = (

@@ -94,6 +94,19 @@ export const runId = (saga: string, id: string): RunId => ({
   id
 })
 
+/** @internal The saga and the id that a key is made of; undefined when it is none. */
+export const fromKey = (key: string): RunId | undefined => {
+  const [length, rest = ""] = split(key)
+  const saga = rest.slice(0, length)
+  const id = split(rest.slice(length))[1]
+  return id !== undefined && runId(saga, id).key === key ? { key, saga, id } : undefined
+}
+
+const split = (text: string): readonly [length: number, rest: string | undefined] => {
+  const at = text.indexOf(":")
+  return at === -1 ? [0, undefined] : [Number(text.slice(0, at)), text.slice(at + 1)]
+}
+
 /**
  * @internal One run as it is stored. All times are milliseconds on the store's clock.
  *
@@ -118,6 +131,18 @@ export interface Run extends RunId {
   readonly createdAt: number
   readonly updatedAt: number
 }
+
+/**
+ * @internal A row that is no run as this version knows them, written by a later one or changed by hand: it is listed, and
+ * holds up no other. `detail` names the first column that does not fit, never what is in it.
+ */
+export interface UnreadableRun extends RunId {
+  readonly state: "Unreadable"
+  readonly detail: string
+}
+
+/** @internal */
+export type ListedRun = Run | UnreadableRun
 
 /** @internal What became durable at once, and who wrote it. Entries are added at the end and never changed. */
 export interface Entry {

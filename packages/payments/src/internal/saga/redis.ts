@@ -20,6 +20,7 @@ import {
   type Inbox,
   type InboxRequest,
   isLimit,
+  type ListedRun,
   listLimitMax,
   type ListRequest,
   type OrphansRequest,
@@ -33,7 +34,7 @@ import {
   type SweepRequest
 } from "./record.ts"
 import * as scripts from "./redisScripts.ts"
-import { decodeEntry, decodeRun, encodeEvents } from "./row.ts"
+import { decodeEntry, decodeListed, decodeRun, encodeEvents } from "./row.ts"
 import { limitExceeded, LogUnavailable } from "./unavailable.ts"
 
 type Log = SagaLog["Service"]
@@ -369,7 +370,7 @@ const list = Effect.fnUntraced(function*(server: Server, request: ListRequest) {
   const { limit, saga, state, step, untouchedMillis } = request
   const index = state === "Parked" || state === "FailedCompensation" ? server.stuck : server.runs
   const age = untouchedMillis === undefined ? undefined : Math.ceil(untouchedMillis)
-  const page: Array<Run> = []
+  const page: Array<ListedRun> = []
   let after = request.after
   for (;;) {
     const keys = toTexts(yield* server.page(index, after))
@@ -380,10 +381,13 @@ const list = Effect.fnUntraced(function*(server: Server, request: ListRequest) {
       keys.map(server.runOf),
       [limit - page.length, ...[saga, state, step, age].map(optional)]
     )
-    for (const fields of toArray(answer) ?? [undefined]) {
-      const run = toRun(fields)
-      if (run === undefined) return yield* unreadable("list")
-      page.push(run)
+    for (const found of toArray(answer) ?? [undefined]) {
+      const [place, fields] = toArray(found) ?? []
+      const key = keys[integer(place) - 1]
+      const row = toArray(fields)
+      if (key === undefined || row === undefined) return yield* unreadable("list")
+      // One that cannot be read does not hide the others.
+      page.push(decodeListed([key, ...row.slice(1)]))
     }
     if (page.length >= limit) return page
     after = keys.at(-1)

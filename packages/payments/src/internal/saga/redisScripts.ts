@@ -246,12 +246,12 @@ return { text(now), all(KEYS[1]), redis.call("LRANGE", KEYS[2], 0, -1) }`
 const list = `${machine}
 local limit, saga, state, step, age = tonumber(ARGV[1]), optional(ARGV[2]), optional(ARGV[3]), optional(ARGV[4]), optional(ARGV[5])
 local page = {}
-for _, name in ipairs(KEYS) do
+for i, name in ipairs(KEYS) do
   if #page == limit then break end
-  local found = redis.call("HMGET", name, "saga", "state", "step", "updated_at")
+  local found = redis.pcall("HMGET", name, "saga", "state", "step", "updated_at")
   local isOld = not age or (tonumber(found[4] or "") or now) + tonumber(age) <= now
   if (not saga or found[1] == saga) and (not state or found[2] == state) and (not step or found[3] == step) and isOld
-    and redis.call("EXISTS", name) == 1 then page[#page + 1] = all(name) end
+    and redis.call("EXISTS", name) == 1 then page[#page + 1] = { i, found.err and {} or all(name) } end
 end
 return page`
 

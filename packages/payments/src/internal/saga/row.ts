@@ -7,7 +7,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { Row } from "../sql/execute.ts"
 import { integer } from "../sql/integer.ts"
-import { type Entry, Event, type Run, State } from "./record.ts"
+import { type Entry, Event, fromKey, type ListedRun, type Run, State } from "./record.ts"
 import { columns } from "./tables.ts"
 
 /** @internal The time of the store, which stands behind the columns of the run. */
@@ -46,6 +46,35 @@ export const decodeRun = (row: Row): Run | undefined => {
     }
     : undefined
 }
+
+/** @internal A row of a list, which tells of what is none of ours too. */
+export const decodeListed = (row: Row): ListedRun => {
+  const run = decodeRun(row)
+  if (run !== undefined) return run
+  const key = isText(row[0]) ? row[0] : ""
+  const fault = columns.find((column, index) => !fits(column, row[index]))
+  return { ...fromKey(key) ?? { key, saga: "", id: "" }, state: "Unreadable", detail: `its ${fault ?? "row"}` }
+}
+
+type Column = typeof columns[number]
+
+const integers: ReadonlySet<Column> = new Set<Column>([
+  "epoch",
+  "lease_until",
+  "length",
+  "cancel_requested",
+  "created_at",
+  "updated_at"
+])
+
+const fits = (column: Column, value: unknown): boolean =>
+  column === "state"
+    ? isState(value)
+    : column === "step" || column === "pause"
+    ? isTextOrNull(value)
+    : integers.has(column)
+    ? !Number.isNaN(integer(value))
+    : column === "tail" || isText(value)
 
 const isTextOrNull = (value: unknown): value is string | null => value === null || isText(value)
 const isNumber = (value: number | undefined): value is number => value !== undefined && !Number.isNaN(value)
