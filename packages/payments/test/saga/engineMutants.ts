@@ -213,8 +213,8 @@ export const mutants: ReadonlyArray<Mutant> = [
   m(
     "an undo is registered only when its step is done",
     "runner",
-    "      yield* this.registerUndo(step)\n      const attempt",
-    "      if (this.state.steps[step]?.progress._tag === \"Done\") yield* this.registerUndo(step)\n      const attempt"
+    "const registered = this.registerUndo(step)",
+    "const registered = this.state.steps[step]?.progress._tag === \"Done\" ? this.registerUndo(step) : Effect.void"
   ),
   m(
     "a lost lease does not stop the next effect",

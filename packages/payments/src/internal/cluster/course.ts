@@ -607,6 +607,7 @@ class Course {
         // One try; the pauses between are durable.
         tries: { pause: Effect.undefined, count: line.count, isDoubtful: line.isDoubtful, endedAt: 0 },
         departures,
+        nowMillis: () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6,
         alive: Effect.void
       }
     })

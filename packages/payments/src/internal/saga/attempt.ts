@@ -39,6 +39,8 @@ export interface Attempt {
   readonly resultLimitBytes: number
   readonly tries: Tries
   readonly departures: Departures
+  /** Monotonic, on the clock that leases are measured on. */
+  readonly nowMillis: () => number
   /** Fails once the lease cannot be counted on: then nothing may leave. */
   readonly alive: Effect.Effect<void, Suspended>
 }
@@ -55,26 +57,28 @@ export interface Tries {
 }
 
 /** @internal */
-export const makeTries = (
-  schedule: Schedule.Schedule<unknown>,
-  isDoubtful: boolean,
-  now: number
-): Effect.Effect<Tries> =>
-  Effect.map(Schedule.toStep(schedule), (step) => {
-    const tries: Tries = { pause: Effect.suspend(() => next(tries, step)), count: 0, isDoubtful, endedAt: now }
-    return tries
-  })
+export const makeTries = (schedule: Schedule.Schedule<unknown>, isDoubtful: boolean, now: number): Tries => {
+  // Most steps need one try, and then their schedule is not begun.
+  let begun: Step | undefined
+  const step: Effect.Effect<Step> = Effect.suspend(() =>
+    begun !== undefined ? Effect.succeed(begun) : Effect.map(Schedule.toStep(schedule), (step) => begun = step)
+  )
+  const tries: Tries = { pause: Effect.suspend(() => next(tries, step)), count: 0, isDoubtful, endedAt: now }
+  return tries
+}
 
 type Step = (now: number, input: unknown) => Pull.Pull<[unknown, Duration.Duration], never, unknown>
 
 const pauseMax = 366 * 24 * 60 * 60 * 1000
 
-const next = (tries: Tries, step: Step): Effect.Effect<number | undefined> =>
+const next = (tries: Tries, step: Effect.Effect<Step>): Effect.Effect<number | undefined> =>
   Effect.withFiber((fiber): Effect.Effect<number | undefined> => {
     if (tries.count >= triesMax) return Effect.undefined
     // A schedule is the user's: one that dies has no more tries, and so has one that waits for ever.
     return Effect.map(
-      Effect.exit(step(fiber.getRef(Clock.Clock).currentTimeMillisUnsafe(), undefined)),
+      Effect.exit(
+        Effect.flatMap(step, (step) => step(fiber.getRef(Clock.Clock).currentTimeMillisUnsafe(), undefined))
+      ),
       (exit) => {
         const pause = Exit.isSuccess(exit) ? Duration.toMillis(exit.value[1]) : Number.NaN
         return pause <= pauseMax ? pause : undefined
@@ -97,50 +101,59 @@ const claimOf = ({ departures, digest, epoch, id, step, tries }: Attempt, part: 
     Number.POSITIVE_INFINITY
   )
 
-const provide = (self: Effect.Effect<unknown, unknown, unknown>, { departures }: Attempt, claim: StepClaim) =>
-  Effect.updateContext(self, (context: Context.Context<unknown>) => {
-    const withClaim = Context.add(context, GatewayCallMustBeInsideIdempotent, claim).pipe(
-      Context.add(CurrentDepartures, departures)
-    )
-    return Context.get(context, ReadOnly) ? Context.add(withClaim, ReadOnly, false) : withClaim
-  })
+const provided = (context: Context.Context<unknown>, { departures }: Attempt, claim: StepClaim) => {
+  const withClaim = Context.add(
+    Context.add(context, GatewayCallMustBeInsideIdempotent, claim),
+    CurrentDepartures,
+    departures
+  )
+  return Context.get(context, ReadOnly) ? Context.add(withClaim, ReadOnly, false) : withClaim
+}
 
 const late = Symbol()
 
 const stubbornMillis = 30_000
 
-/** An effect that ends without waiting costs no timer. */
-const within = (self: Effect.Effect<unknown, unknown, unknown>, millis: number, { id, step }: Attempt) =>
-  Effect.withFiber((fiber) => {
-    const fork = Effect.runForkWith(fiber.context as Context.Context<unknown>)
-    let child: Fiber.Fiber<unknown, unknown> | undefined
-    return Effect.onExitPrimitive(
-      Effect.suspend(() => {
-        child = fork(self)
-        return child.pollUnsafe() ?? Effect.timeoutOrElse(Fiber.join(child), {
-          duration: Duration.millis(millis),
-          orElse: () => Effect.succeed(late)
-        })
-      }),
-      () => {
-        if (child === undefined || child.pollUnsafe() !== undefined) return undefined
-        child.interruptUnsafe()
-        if (child.pollUnsafe() !== undefined) return undefined
-        // It may still send: it is waited for, and not in silence.
-        const told = fork(Effect.delay(
-          Effect.annotateLogs(
-            Effect.logError("a step of a saga is over its time and does not let itself be interrupted"),
-            { saga: id.saga, id: id.id, step: step.name }
-          ),
-          Duration.millis(stubbornMillis)
-        ))
-        return Effect.map(Fiber.await(child), () => told.interruptUnsafe())
-      }
-    )
-  })
+/**
+ * Runs what a step, a verification or an undo is, under the claim; `late` after so long. An effect that ends without
+ * waiting costs no timer. Functions of the user's: what they throw is a defect like any other.
+ */
+const within = (
+  f: () => Effect.Effect<unknown, unknown, unknown>,
+  claim: StepClaim,
+  millis: number,
+  attempt: Attempt
+): Effect.Effect<Exit.Exit<unknown, unknown>> => {
+  let child: Fiber.Fiber<unknown, unknown> | undefined
+  return Effect.exit(Effect.onExitPrimitive(
+    Effect.withFiber((fiber) => {
+      const context = fiber.context as Context.Context<unknown>
+      child = Effect.runForkWith(provided(context, attempt, claim))(Effect.suspend(f))
+      return child.pollUnsafe() ?? Effect.timeoutOrElse(Fiber.join(child), {
+        duration: Duration.millis(millis),
+        orElse: () => Effect.succeed(late)
+      })
+    }),
+    () => child === undefined || child.pollUnsafe() !== undefined ? undefined : stopped(child, attempt)
+  ))
+}
 
-// A step is a function of the user's: what it throws is a defect like any other.
-const call = (f: () => Effect.Effect<unknown, unknown, unknown>) => Effect.suspend(f)
+const stopped = (child: Fiber.Fiber<unknown, unknown>, { id, step }: Attempt): Effect.Effect<void> | undefined => {
+  child.interruptUnsafe()
+  if (child.pollUnsafe() !== undefined) return undefined
+  // It may still send: it is waited for, and not in silence.
+  const told = Effect.delay(
+    Effect.annotateLogs(
+      Effect.logError("a step of a saga is over its time and does not let itself be interrupted"),
+      { saga: id.saga, id: id.id, step: step.name }
+    ),
+    Duration.millis(stubbornMillis)
+  )
+  return Effect.withFiber((fiber) => {
+    const telling = Effect.runForkWith(fiber.context)(told)
+    return Effect.map(Fiber.await(child), () => telling.interruptUnsafe())
+  })
+}
 
 // --- running
 
@@ -155,12 +168,17 @@ export type RunEnd =
 export const retryAfterMax = 60 * 60 * 1000
 
 /** @internal Runs the step until it has an answer, is in doubt, or has no try left. */
-export const runStep = Effect.fnUntraced(
-  function*(attempt: Attempt): Effect.fn.Return<RunEnd, Suspended, unknown> {
-    const { tries } = attempt
-    let end = yield* runOnce(attempt)
+export const runStep = (attempt: Attempt): Effect.Effect<RunEnd, Suspended, unknown> =>
+  Effect.flatMap(
+    runOnce(attempt),
+    (once) => once.isRetriable ? runAgain(attempt, once) : Effect.succeed(concluded(attempt, once))
+  )
+
+const runAgain = Effect.fnUntraced(
+  function*(attempt: Attempt, first: Once): Effect.fn.Return<RunEnd, Suspended, unknown> {
+    let end = first
     while (end.isRetriable) {
-      const pause = yield* tries.pause
+      const pause = yield* attempt.tries.pause
       if (pause === undefined) break
       yield* Effect.sleep(Duration.millis(Math.max(pause, Math.min(end.retryAfterMillis, retryAfterMax))))
       end = yield* runOnce(attempt)
@@ -188,21 +206,18 @@ export interface Once {
 }
 
 /** @internal */
-export const runOnce = Effect.fnUntraced(function*(attempt: Attempt): Effect.fn.Return<Once, Suspended, unknown> {
-  const { alive, ctx, step, tries } = attempt
-  yield* alive
-  tries.count++
-  const claim = claimOf(attempt, "run")
-  const exit = yield* Effect.exit(
-    within(provide(call(() => step.step.run(ctx)), attempt, claim), step.timeoutMillis, attempt)
-  )
-  const end = ended(attempt, claim, exit)
-  if (end.end._tag === "Unknown") tries.isDoubtful = true
-  tries.endedAt = yield* monotonic
-  return end
-})
-
-const monotonic = Effect.map(Clock.Clock, (clock) => Number(clock.monotonicTimeNanosUnsafe()) / 1e6)
+export const runOnce = (attempt: Attempt): Effect.Effect<Once, Suspended, unknown> =>
+  Effect.flatMap(attempt.alive, () => {
+    const { ctx, step, tries } = attempt
+    tries.count++
+    const claim = claimOf(attempt, "run")
+    return Effect.map(within(() => step.step.run(ctx), claim, step.timeoutMillis, attempt), (exit) => {
+      const end = ended(attempt, claim, exit)
+      if (end.end._tag === "Unknown") tries.isDoubtful = true
+      tries.endedAt = attempt.nowMillis()
+      return end
+    })
+  })
 
 const ended = (attempt: Attempt, claim: StepClaim, exit: Exit.Exit<unknown, unknown>): Once => {
   const { step } = attempt
@@ -305,13 +320,13 @@ export const verifyStep = Effect.fnUntraced(
   function*(attempt: Attempt, cause: string): Effect.fn.Return<Finding, Suspended, unknown> {
     const { verify } = attempt.step.step
     if (verify === "rerun") return stillUnknown
-    const tries = yield* makeTries(verifySchedule, false, 0)
+    const tries = makeTries(verifySchedule, false, 0)
     for (;;) {
       yield* attempt.alive
       tries.count++
       const doubt = doubtOf(attempt, cause)
-      const asked = provide(call(() => verify(attempt.ctx, doubt)), attempt, claimOf(attempt, "run"))
-      const exit = yield* Effect.exit(within(asked, attempt.step.verifyMillis, attempt))
+      const asked = () => verify(attempt.ctx, doubt)
+      const exit = yield* within(asked, claimOf(attempt, "run"), attempt.step.verifyMillis, attempt)
       const finding = Exit.isSuccess(exit) && exit.value !== late
         ? findingOf(attempt, exit.value as TypedVerdict<unknown, unknown> | null | undefined)
         : stillUnknown
@@ -382,9 +397,8 @@ export const undoOnce = Effect.fnUntraced(
     tries.count++
     const told = toldOf(attempt, outcome, result)
     const claim = claimOf(attempt, "undo")
-    const undone = provide(call(() => step.step.compensate(told, ctx)), attempt, claim)
-    const exit = yield* Effect.exit(within(undone, step.undoMillis, attempt))
-    tries.endedAt = yield* monotonic
+    const exit = yield* within(() => step.step.compensate(told, ctx), claim, step.undoMillis, attempt)
+    tries.endedAt = attempt.nowMillis()
     if (Exit.isSuccess(exit) && exit.value !== late && !claim.isUncertain) {
       return exit.value instanceof Skip
         ? { _tag: "Skipped", by: "compensation", reason: exit.value.reason }

@@ -11,9 +11,9 @@ import * as Schema from "effect/Schema"
 import { Digest } from "../effect/crypto.ts"
 import { type Codec, codecOf } from "../stack/canonical.ts"
 import { unstorable } from "../stack/storable.ts"
-import type { Kind, Shape, StepShape } from "./decide.ts"
+import { decide, fold, initial, type Kind, type Shape, statusOf, type StepShape } from "./decide.ts"
 import { SagaError, SagaInvalid } from "./errors.ts"
-import { type Event, Name } from "./record.ts"
+import { type Event, Name, type State } from "./record.ts"
 import { type AnyContext, type AnyStep, invalid, type Untyped } from "./step.ts"
 
 /** @internal */
@@ -46,6 +46,8 @@ export interface Compiled {
   readonly shape: Shape
   /** What is kept with each run: the payload's shape, then name, kind and shapes of each step in order. */
   readonly definition: string
+  /** What a run of it begins with. */
+  readonly opening: { readonly state: State; readonly events: ReadonlyArray<Event> }
 }
 
 /** @internal */
@@ -102,10 +104,17 @@ const compileNew = Effect.fnUntraced(
       payload: codecOf(saga.payload),
       steps,
       shape: steps,
-      definition: JSON.stringify(lines)
+      definition: JSON.stringify(lines),
+      opening: openingOf(steps)
     }
   }
 )
+
+const openingOf = (shape: Shape): Compiled["opening"] => {
+  const state = initial(shape)
+  const { events } = decide(shape, state, { _tag: "Begin", isFresh: true, cancel: false })
+  return { state: statusOf(shape, fold(shape, state, events)), events }
+}
 
 const isName = Schema.is(Name)
 

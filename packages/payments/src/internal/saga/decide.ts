@@ -152,13 +152,15 @@ export const initial = (shape: Shape): SagaState => ({
 
 /** @internal An event about a step that the shape does not have changes nothing. */
 const evolve = (shape: Shape, state: SagaState, event: Event): SagaState => {
-  const at = (update: (step: StepState) => Partial<StepState>, rest: Partial<SagaState> = {}): SagaState => ({
-    ...state,
-    ...rest,
-    steps: state.steps.map((step, index) =>
-      "step" in event && shape[index]?.name === event.step ? { ...step, ...update(step) } : step
-    )
-  })
+  const at = (update: (step: StepState) => Partial<StepState>, rest?: Partial<SagaState>): SagaState => {
+    const index = "step" in event ? shape.findIndex(({ name }) => name === event.step) : -1
+    const step = state.steps[index]
+    return {
+      ...state,
+      ...rest,
+      steps: step === undefined ? state.steps : state.steps.with(index, { ...step, ...update(step) })
+    }
+  }
   switch (event._tag) {
     case "Intended":
       return at(() => ({ progress: { _tag: "Intended" } }))
@@ -357,6 +359,13 @@ const intended = (shape: Shape, step: number): Event => ({ _tag: "Intended", ste
 /** The outcome of a step and the intents of the next become durable together. */
 const succeeded = (shape: Shape, state: SagaState, step: number, result: string): Decision => {
   const event: Event = { _tag: "Succeeded", step: nameOf(shape, step), result }
+  const following = shape[step + 1]
+  // Most steps stand by themselves, and so do those behind them.
+  if (shape[step]?.group === undefined && following !== undefined && following.group === undefined) {
+    return state.cause === undefined
+      ? { events: [event, intended(shape, step + 1)], command: go(shape, step + 1) }
+      : { events: [event], command: stop }
+  }
   const unit = unitOf(shape, step)
   const isLast = unit.every((other) => other === step || state.steps[other]?.progress._tag === "Done")
   const next = (unit.at(-1) ?? step) + 1

@@ -16,9 +16,9 @@ const phaseLengthMax = 100
 export class Departures {
   /** An earlier owner may have sent anything, but for what has been looked up since. */
   private inherited: boolean
-  private readonly sent: Set<string>
-  private readonly absent = new Set<string>()
-  private readonly decisive = new Set<string>()
+  private readonly sent: Array<string>
+  private readonly absent: Array<string> = []
+  private readonly decisive: Array<string> = []
   /** How long ago something of it can have left at the earliest, and at the latest. */
   readonly ageMillis: () => number
   readonly silenceMillis: () => number
@@ -26,26 +26,26 @@ export class Departures {
   /** `sent`: the phases that may have left; undefined when nobody knows which. */
   constructor(sent: Iterable<string> | undefined, ageMillis: () => number, silenceMillis: () => number) {
     this.inherited = sent === undefined
-    this.sent = new Set(sent)
+    this.sent = sent === undefined ? [] : [...new Set(sent)]
     this.ageMillis = ageMillis
     this.silenceMillis = silenceMillis
   }
 
   mayHaveLeft(phase: string): boolean {
-    return this.sent.has(phase) || (this.inherited && !this.absent.has(phase))
+    return this.sent.includes(phase) || (this.inherited && !this.absent.includes(phase))
   }
 
   /** What may have left, to be kept; undefined when nobody knows, or it is too much to keep. */
   get kept(): ReadonlyArray<string> | undefined {
-    const sent = [...this.sent]
+    const { sent } = this
     return this.inherited || sent.length > keptMax || sent.some(({ length }) => length > phaseLengthMax)
       ? undefined
-      : sent
+      : [...sent]
   }
 
   /** Whether calls of another phase decide the end too: then one phase does not speak for all. */
   hasBeside(phase: string): boolean {
-    return this.decisive.size > (this.decisive.has(phase) ? 1 : 0)
+    return this.decisive.length > (this.decisive.includes(phase) ? 1 : 0)
   }
 
   /** The calls that decide the end, as far as they are known here. */
@@ -54,23 +54,29 @@ export class Departures {
   }
 
   noteDecisive(phase: string): void {
-    this.decisive.add(phase)
+    add(this.decisive, phase)
   }
 
   note(phase: string): void {
-    this.sent.add(phase)
+    add(this.sent, phase)
   }
 
   /** It did not happen, and will not any more. */
   forget(phase: string): void {
-    this.sent.delete(phase)
-    this.absent.add(phase)
+    const place = this.sent.indexOf(phase)
+    if (place >= 0) this.sent.splice(place, 1)
+    add(this.absent, phase)
   }
 
   forgetAll(): void {
     this.inherited = false
-    this.sent.clear()
+    this.sent.length = 0
   }
+}
+
+// A step makes a call or two: an array is all that they need.
+const add = (phases: Array<string>, phase: string): void => {
+  if (!phases.includes(phase)) phases.push(phase)
 }
 
 /**

@@ -19,11 +19,12 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { SagaLog } from "../../SagaLog.ts"
 import { Digest, SecureRandom } from "../effect/crypto.ts"
+import * as Deadlines from "../stack/deadlines.ts"
 import { kindOf } from "../stack/kind.ts"
 import * as Leases from "../stack/leases.ts"
-import { bounded } from "./bounded.ts"
+import { boundedBy } from "./bounded.ts"
 import { compile, type Compiled, differenceOf, shapeOf } from "./compile.ts"
-import { decide, fold, initial, isCancellable, statusOf } from "./decide.ts"
+import { fold, initial, isCancellable, statusOf } from "./decide.ts"
 import { RunEntry } from "./entry.ts"
 import {
   HistoryFull,
@@ -122,6 +123,7 @@ export const make = Effect.fnUntraced(function*(
     digest,
     inbox: yield* Inbox.make(log, scope),
     leases,
+    deadlines: yield* Deadlines.make(yield* Clock.Clock, scope),
     resultLimitBytes: options.resultLimitBytes,
     logMillis: options.logMillis
   })
@@ -302,10 +304,11 @@ export class Engine {
         new SagaInvalid({ detail: "its id must be 1 to 255 printable ASCII characters, no space at either end" })
       )
     }
-    return Effect.flatMap(this.log.isInsideTransaction ?? Effect.succeed(false), (isInside) =>
-      isInside
-        ? fail(new InsideTransaction({}))
-        : Effect.map(this.compile(saga), (compiled) => ({ compiled, id: runId(saga.name, id) })))
+    const prepared = Effect.map(this.compile(saga), (compiled) => ({ compiled, id: runId(saga.name, id) }))
+    const { isInsideTransaction } = this.log
+    return isInsideTransaction === undefined
+      ? prepared
+      : Effect.flatMap(isInsideTransaction, (isInside) => isInside ? fail(new InsideTransaction({})) : prepared)
   }
 
   private begin(
@@ -315,23 +318,21 @@ export class Engine {
     services: Services,
     isDetached: boolean
   ): Answer<Want> {
-    return Effect.gen({ self: this }, function*() {
-      const { compiled, id: run } = yield* this.prepare(saga, id)
+    return Effect.flatMap(this.prepare(saga, id), ({ compiled, id: run }): Answer<Want> => {
       const canonical = compiled.payload.canonical(payload, this.options.payloadLimitBytes)
       const stored = compiled.payload.store(payload, this.options.payloadLimitBytes)
-      if (Result.isFailure(canonical)) return yield* fail(new PayloadInvalid({ detail: canonical.failure }))
-      if (Result.isFailure(stored)) return yield* fail(new PayloadInvalid({ detail: stored.failure }))
-      const hex = yield* this.shared.digest.digestHex(Digest.sha256, encoder.encode(canonical.success))
-      const state = initial(compiled.shape)
-      const { events } = decide(compiled.shape, state, { _tag: "Begin", isFresh: true, cancel: false })
-      const opening: Opening = {
-        fingerprint: `v1:${hex}`,
-        definition: compiled.definition,
-        payload: stored.success,
-        state: statusOf(compiled.shape, fold(compiled.shape, state, events)),
-        events
-      }
-      return { compiled, id: run, services, opening, reopen: undefined, isDetached }
+      if (Result.isFailure(canonical)) return fail(new PayloadInvalid({ detail: canonical.failure }))
+      if (Result.isFailure(stored)) return fail(new PayloadInvalid({ detail: stored.failure }))
+      const hashed = this.shared.digest.digestHex(Digest.sha256, encoder.encode(canonical.success))
+      return Effect.map(hashed, (hex) => {
+        const opening: Opening = {
+          fingerprint: `v1:${hex}`,
+          definition: compiled.definition,
+          payload: stored.success,
+          ...compiled.opening
+        }
+        return { compiled, id: run, services, opening, reopen: undefined, isDetached }
+      })
     })
   }
 
@@ -658,12 +659,12 @@ export class Engine {
   }
 
   private giveBack(run: Ownership): Effect.Effect<void> {
-    return Effect.ignore(bounded(this.log.release(run), releaseMillis))
+    return Effect.ignore(boundedBy(this.shared.deadlines, this.log.release(run), releaseMillis))
   }
 
   /** A log in another process may hang: it is waited for one lease. */
   private unavailable<A>(self: Effect.Effect<A, LogUnavailable>): Answer<A> {
-    const asked = this.log.isLocal === true ? self : bounded(self, this.options.leaseMillis)
+    const asked = this.log.isLocal === true ? self : boundedBy(this.shared.deadlines, self, this.options.leaseMillis)
     return Effect.mapError(
       asked,
       (error) =>

@@ -120,7 +120,9 @@ export const resultsOf = (
 
 /** @internal A step may have any name, also that of something every object has. */
 export const define = (results: Record<string, unknown>, name: string, value: unknown): void => {
-  Object.defineProperty(results, name, { value, enumerable: true, configurable: true, writable: true })
+  if (name in results) {
+    Object.defineProperty(results, name, { value, enumerable: true, configurable: true, writable: true })
+  } else results[name] = value
 }
 
 const causeOf = (compiled: Compiled, cause: Failure | undefined): Result.Result<Cause<unknown>, string> => {

@@ -54,7 +54,8 @@ const fromClock = (capacity: number, clock: () => number): SagaLog["Service"] =>
       }),
     append: (request) =>
       Effect.sync(() => {
-        const row = update(request, (row, now) => ledger.append(row, request, now))
+        const row = ledger.append(rows.get(request.key), request, clock())
+        if (row !== undefined) rows.set(request.key, row)
         return {
           appended: row !== undefined,
           cancelRequested: row?.run.cancelRequested ?? false,

@@ -16,11 +16,12 @@ import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import type { SagaLog } from "../../SagaLog.ts"
 import type { Digest } from "../effect/crypto.ts"
+import type { Deadlines } from "../stack/deadlines.ts"
 import { kindOf } from "../stack/kind.ts"
 import type { Leases } from "../stack/leases.ts"
 import { type Attempt, makeTries, runStep, type Tries, undoStep, verifyStep, waited } from "./attempt.ts"
-import { bounded } from "./bounded.ts"
-import type { Compiled } from "./compile.ts"
+import { boundedBy } from "./bounded.ts"
+import type { Compiled, CompiledStep } from "./compile.ts"
 import {
   type Command,
   decide,
@@ -47,6 +48,7 @@ export interface Shared {
   readonly log: SagaLog["Service"]
   readonly digest: Digest.Digest["Service"]
   readonly leases: Leases<RunEntry>
+  readonly deadlines: Deadlines
   readonly inbox: Inbox
   readonly resultLimitBytes: number
   /** For how long an entry is written again and again before the run is suspended. */
@@ -60,6 +62,21 @@ const lookMillis = 1000
 
 type Effect_<A> = Effect.Effect<A, Suspended, unknown>
 
+/** What a process knows of a step beside its state. */
+interface Note {
+  tries: Tries | undefined
+  departures: Departures | undefined
+  doubt: string | undefined
+  intendedAt: number | undefined
+  doubtedAt: number | undefined
+  /** Its undo is in the Scope. */
+  isRegistered: boolean
+  /** An earlier owner has intended it: its request may have left. */
+  isInherited: boolean
+  /** What an undo that failed may have sent: undefined when nobody knows. */
+  undoSent: ReadonlyArray<string> | undefined
+}
+
 /** @internal */
 export class Runner {
   state: SagaState
@@ -68,18 +85,10 @@ export class Runner {
   private readonly entry: RunEntry
   private readonly compiled: Compiled
   private readonly results: Record<string, unknown>
-  private readonly tries = new Map<number, Tries>()
-  private readonly doubts = new Map<number, string>()
-  private readonly intendedAt = new Map<number, number>()
-  private readonly doubtedAt = new Map<number, number>()
-  private readonly departures = new Map<number, Departures>()
   private readonly scope = Scope.makeUnsafe("sequential")
-  private readonly registered = new Set<number>()
-  /** Steps that an earlier owner has intended: their request may have left. */
-  private readonly inherited = new Set<number>()
-  /** The undo that an earlier owner may have been at, and what others that failed may have sent. */
+  private readonly notes: Array<Note | undefined> = []
+  /** The undo that an earlier owner may have been at. */
   private readonly inheritedUndo: number | undefined
-  private readonly undosSent = new Map<number, ReadonlyArray<string> | undefined>()
   /** When the saga began to unwind. */
   private failedAt: number | undefined = undefined
   private length: number
@@ -111,7 +120,7 @@ export class Runner {
     this.cancelRequested = history.run.cancelRequested
     this.pauseRequested = history.run.pauseRequested
     this.state = initial(compiled.shape)
-    for (const { at, events } of history.entries) this.apply(events, at)
+    for (const { at, events } of history.entries) this.apply(events, at, fold(compiled.shape, this.state, events))
     const isUnwinding = statusOf(compiled.shape, this.state) === "Compensating"
     this.inheritedUndo = isUnwinding && resumed?.from !== "FailedCompensation" ? this.obligations.at(-1) : undefined
   }
@@ -120,20 +129,34 @@ export class Runner {
     return this.logAt + this.shared.leases.nowMillis() - this.monotonicAt
   }
 
-  private apply(events: ReadonlyArray<Event>, at: number): void {
-    this.state = fold(this.compiled.shape, this.state, events)
+  private apply(events: ReadonlyArray<Event>, at: number, state: SagaState): void {
+    this.state = state
     for (const event of events) {
       if (event._tag === "Intended") this.intend(this.placeOf(event.step), at)
-      if (event._tag === "Doubted") this.doubtedAt.set(this.placeOf(event.step), at)
-      if (event._tag === "UndoFailed") this.undosSent.set(this.placeOf(event.step), event.sent)
+      if (event._tag === "Doubted") this.noteOf(this.placeOf(event.step)).doubtedAt = at
+      if (event._tag === "UndoFailed") this.noteOf(this.placeOf(event.step)).undoSent = event.sent
     }
     if (this.state.cause !== undefined) this.failedAt ??= at
   }
 
   /** A wait that was paused meanwhile is over when it would have been. */
   private intend(place: number, at: number): void {
-    const isAgain = this.compiled.shape[place]?.kind === "wait" && this.intendedAt.has(place)
-    if (!isAgain) this.intendedAt.set(place, at)
+    const note = this.noteOf(place)
+    const isAgain = this.compiled.shape[place]?.kind === "wait" && note.intendedAt !== undefined
+    if (!isAgain) note.intendedAt = at
+  }
+
+  private noteOf(place: number): Note {
+    return this.notes[place] ??= {
+      tries: undefined,
+      departures: undefined,
+      doubt: undefined,
+      intendedAt: undefined,
+      doubtedAt: undefined,
+      isRegistered: false,
+      isInherited: false,
+      undoSent: []
+    }
   }
 
   private placeOf(step: string): number {
@@ -170,13 +193,14 @@ export class Runner {
 
   private inherit(): void {
     for (const [step, { progress }] of this.state.steps.entries()) {
-      if (progress._tag === "Intended" || progress._tag === "InDoubt") this.inherited.add(step)
+      if (progress._tag === "Intended" || progress._tag === "InDoubt") this.noteOf(step).isInherited = true
     }
   }
 
   private register(step: number): Effect.Effect<void> {
-    if (this.registered.has(step)) return Effect.void
-    this.registered.add(step)
+    const note = this.noteOf(step)
+    if (note.isRegistered) return Effect.void
+    note.isRegistered = true
     return Scope.addFinalizerExit(this.scope, (exit) => {
       const isUnwinding = Exit.isFailure(exit) && exit.cause.reasons.every(({ _tag }) => _tag === "Fail")
       return isUnwinding ? this.finalize(step) as Effect.Effect<void> : Effect.void
@@ -247,11 +271,12 @@ export class Runner {
   }
 
   /** It may have left until now; the unwinding looks it up. */
-  private interrupted(step: number): Effect.Effect<void> {
-    return Effect.map(this.attemptOf(step), ({ tries }) => {
-      this.doubts.set(step, "interrupted")
+  private interrupted(step: number): Effect_<void> {
+    return this.withAttempt(step, ({ tries }) => {
+      this.noteOf(step).doubt = "interrupted"
       tries.isDoubtful = true
-      tries.endedAt = this.shared.leases.nowMillis()
+      tries.endedAt = this.nowMillis()
+      return Effect.void
     })
   }
 
@@ -312,14 +337,24 @@ export class Runner {
   // --- one step
 
   private run(step: number): Effect_<Signal> {
-    return Effect.gen({ self: this }, function*() {
-      yield* this.registerUndo(step)
-      const attempt = yield* this.attemptOf(step)
-      const end = yield* runStep(attempt)
-      if (end._tag === "Succeeded") define(this.results, attempt.step.name, end.value)
-      if (end._tag === "Unknown") this.doubts.set(step, end.detail)
-      return { ...end, step }
-    })
+    const registered = this.registerUndo(step)
+    return Effect.flatMap(
+      registered,
+      () =>
+        this.withAttempt(step, (attempt) =>
+          Effect.map(runStep(attempt), (end): Signal => {
+            switch (end._tag) {
+              case "Succeeded":
+                define(this.results, attempt.step.name, end.value)
+                return { _tag: "Succeeded", step, result: end.result }
+              case "Unknown":
+                this.noteOf(step).doubt = end.detail
+                return { ...end, step }
+              default:
+                return { ...end, step }
+            }
+          }))
+    )
   }
 
   private wait(step: number): Effect_<Signal> {
@@ -327,7 +362,7 @@ export class Runner {
       const compiled = this.compiled.steps[step]
       const { wait } = compiled ?? {}
       if (compiled === undefined || wait === undefined) return yield* Effect.die(new Error("decide named no wait"))
-      const until = (this.intendedAt.get(step) ?? this.now) + wait.millis
+      const until = (this.noteOf(step).intendedAt ?? this.now) + wait.millis
       for (;;) {
         yield* this.alive
         const { id } = this.entry
@@ -364,9 +399,12 @@ export class Runner {
   }
 
   private verify(step: number): Effect_<Signal> {
+    return this.withAttempt(step, (attempt) => this.verifyWith(step, attempt))
+  }
+
+  private verifyWith(step: number, attempt: Attempt): Effect_<Signal> {
     return Effect.gen({ self: this }, function*() {
-      const attempt = yield* this.attemptOf(step)
-      const detail = this.doubts.get(step) ?? "interrupted"
+      const detail = this.noteOf(step).doubt ?? "interrupted"
       const { value, verdict } = yield* verifyStep(attempt, detail)
       const { tries } = attempt
       if (verdict._tag === "Happened") define(this.results, attempt.step.name, value)
@@ -392,57 +430,58 @@ export class Runner {
   }
 
   private undo(command: Command & { readonly _tag: "Undo" }): Effect_<Signal> {
-    return Effect.gen({ self: this }, function*() {
-      const { outcome, step } = command
-      const attempt = yield* this.attemptOf(step)
-      const tries = yield* makeTries(attempt.step.undoSchedule, false, this.quietSince)
+    const { outcome, step } = command
+    return this.withAttempt(step, (attempt) => {
+      const tries = makeTries(attempt.step.undoSchedule, false, this.quietSince)
       const failedAt = this.failedAt ?? this.now
       const isKnown = step !== this.inheritedUndo
       const departures = new Departures(
-        isKnown ? this.undosSent.has(step) ? this.undosSent.get(step) : [] : undefined,
+        isKnown ? this.noteOf(step).undoSent : undefined,
         () => Math.max(0, this.now - failedAt),
         () => Math.max(0, this.shared.leases.nowMillis() - tries.endedAt)
       )
-      const undo = yield* undoStep({ ...attempt, tries, departures }, outcome, this.results[attempt.step.name])
-      return { _tag: "Undid", step, undo }
+      return Effect.map(
+        undoStep({ ...attempt, tries, departures }, outcome, this.results[attempt.step.name]),
+        (undo): Signal => ({ _tag: "Undid", step, undo })
+      )
     })
   }
 
-  private attemptOf(step: number): Effect.Effect<Attempt> {
-    return Effect.gen({ self: this }, function*() {
+  private withAttempt<A>(step: number, use: (attempt: Attempt) => Effect_<A>): Effect_<A> {
+    return Effect.suspend(() => {
       const compiled = this.compiled.steps[step]
-      if (compiled === undefined) return yield* Effect.die(new Error("decide named a step that is not there"))
-      let tries = this.tries.get(step)
-      if (tries === undefined) {
-        tries = yield* makeTries(compiled.schedule, this.inherited.has(step), this.quietSince)
-        this.tries.set(step, tries)
-      }
-      const intendedAt = this.intendedAt.get(step) ?? this.now
-      // Nothing leaves any more once the doubt is written down.
-      const doubtedAt = this.doubtedAt.get(step) ?? Number.POSITIVE_INFINITY
-      const ofStep = tries
-      const ageMillis = () => Math.max(0, this.now - intendedAt)
-      const silenceMillis = () => Math.max(0, this.shared.leases.nowMillis() - ofStep.endedAt, this.now - doubtedAt)
-      let departures = this.departures.get(step)
-      if (departures === undefined) {
-        departures = new Departures(this.inherited.has(step) ? undefined : [], ageMillis, silenceMillis)
-        this.departures.set(step, departures)
-      }
-      return {
-        id: this.entry.id,
-        step: compiled,
-        ctx: this.results,
-        epoch: this.entry.epoch,
-        digest: this.shared.digest,
-        ageMillis,
-        silenceMillis,
-        resultLimitBytes: this.shared.resultLimitBytes,
-        tries,
-        departures,
-        alive: this.alive
-      }
+      return compiled === undefined
+        ? Effect.die(new Error("decide named a step that is not there"))
+        : use(this.attemptOf(step, compiled))
     })
   }
+
+  private attemptOf(step: number, compiled: CompiledStep): Attempt {
+    const note = this.noteOf(step)
+    const tries = note.tries ??= makeTries(compiled.schedule, note.isInherited, this.quietSince)
+    const intendedAt = note.intendedAt ?? this.now
+    // Nothing leaves any more once the doubt is written down.
+    const doubtedAt = note.doubtedAt ?? Number.POSITIVE_INFINITY
+    const ageMillis = () => Math.max(0, this.now - intendedAt)
+    const silenceMillis = () => Math.max(0, this.nowMillis() - tries.endedAt, this.now - doubtedAt)
+    const departures = note.departures ??= new Departures(note.isInherited ? undefined : [], ageMillis, silenceMillis)
+    return {
+      id: this.entry.id,
+      step: compiled,
+      ctx: this.results,
+      epoch: this.entry.epoch,
+      digest: this.shared.digest,
+      ageMillis,
+      silenceMillis,
+      resultLimitBytes: this.shared.resultLimitBytes,
+      tries,
+      departures,
+      nowMillis: this.nowMillis,
+      alive: this.alive
+    }
+  }
+
+  private readonly nowMillis = (): number => this.shared.leases.nowMillis()
 
   private readonly alive: Effect.Effect<void, Suspended> = Effect.suspend(() =>
     this.shared.leases.isLive(this.entry) ? Effect.void : Effect.fail(new Suspended({ by: "LeaseLost", detail: "" }))
@@ -455,6 +494,7 @@ export class Runner {
     const { command, events } = decision
     const written = events.length === 0 ? Effect.void : this.append(events)
     return Effect.flatMap(written, () => {
+      if (this.pauseRequested === undefined && !this.cancelRequested) return Effect.succeed(command)
       const { shape } = this.compiled
       if (this.pauseRequested !== undefined && isUnfinished(statusOf(shape, this.state))) {
         const note = this.pauseRequested
@@ -479,10 +519,13 @@ export class Runner {
 
   private append(events: ReadonlyArray<Event>): Effect_<void> {
     const next = fold(this.compiled.shape, this.state, events)
+    const { epoch, id, owner } = this.entry
     const request = {
-      ...this.entry.id,
-      owner: this.entry.owner,
-      epoch: this.entry.epoch,
+      key: id.key,
+      saga: id.saga,
+      id: id.id,
+      owner,
+      epoch,
       seq: this.length + 1,
       state: statusOf(this.compiled.shape, next),
       events
@@ -490,7 +533,7 @@ export class Runner {
     const until = this.shared.leases.nowMillis() + this.shared.logMillis
     return Effect.uninterruptible(Effect.flatMap(this.persist(this.shared.log.append(request), until), (reply) => {
       if (!reply.appended) return Effect.fail(new Suspended({ by: "LeaseLost", detail: "" }))
-      this.apply(events, this.now)
+      this.apply(events, this.now, next)
       this.length++
       this.cancelRequested ||= reply.cancelRequested
       this.pauseRequested = reply.pauseRequested
@@ -504,9 +547,9 @@ export class Runner {
     until: number,
     backoffMillis = backoffMinMillis
   ): Effect.Effect<AppendReply, Suspended> {
-    const { leases, log } = this.shared
+    const { deadlines, leases, log } = this.shared
     if (!leases.isLive(this.entry)) return Effect.fail(new Suspended({ by: "LeaseLost", detail: "" }))
-    const asked = log.isLocal === true ? write : bounded(write, Math.max(1, until - leases.nowMillis()))
+    const asked = log.isLocal === true ? write : boundedBy(deadlines, write, Math.max(1, until - leases.nowMillis()))
     return Effect.catch(asked, (error) =>
       leases.nowMillis() >= until
         ? Effect.fail(
