@@ -242,7 +242,10 @@ const keepAsking = (
   backoffMillis: number,
   isLate: boolean
 ): Effect.Effect<Written> => {
-  const asked = askBounded(shared, write(), saving(shared, entry, untilMillis), isLate ? undefined : entry)
+  const asked = askBounded(shared, write(), {
+    ...saving(shared, entry, untilMillis),
+    entry: isLate ? undefined : entry
+  })
   return Effect.catch(Effect.map(asked, writtenOf), () => {
     const { leases } = shared
     // The store denies a renewal also because the write went through and its reply was lost.

@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Hex from "effect/encoding/Hex"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
@@ -20,7 +21,8 @@ import { InvalidOption } from "../../Resilience.ts"
 import { Digest, SecureRandom } from "../effect/crypto.ts"
 import { GatewayCallMustBeInsideIdempotent } from "../stack/claim.ts"
 import * as Deadlines from "../stack/deadlines.ts"
-import { askBounded } from "./ask.ts"
+import { type Ask, askOf } from "../stack/question.ts"
+import { askIn, listen } from "./ask.ts"
 import { type Call, type Shared, transactionsOf } from "./call.ts"
 import { downstreamKeys, report, unknownExit } from "./ending.ts"
 import { type Answered, Entry, type How, untilSettled, untilTrue } from "./entry.ts"
@@ -226,43 +228,53 @@ class EngineImpl implements Engine, Shared {
     }
   }
 
+  // Waits once for the claim and what follows from it: between the two the fiber of the caller has nothing to do.
   private ask(entry: Entry, call: Call, caller: AnyFiber, request: ClaimRequest, pollUntil?: number): Answer {
-    const startedAt = this.leases.nowMillis()
-    let sentAt = startedAt
-    return Effect.matchCauseEffect(
-      Effect.onExitPrimitive(
-        // A second try under the same owner: a claim whose reply was lost recognises itself, and is prolonged.
-        Effect.catch(this.claim(request), () => {
-          sentAt = this.leases.nowMillis()
-          return this.claim(request)
-        }),
-        (exit) =>
-          Exit.isSuccess(exit)
-            ? this.receive(entry, call, caller, request, exit.value, sentAt)
-            : this.lostClaim(entry, call, request, exit.cause)
-      ),
-      {
-        onFailure: (cause) => Cause.hasFails(cause) ? this.awaitSettled(entry, call, caller) : Effect.failCause(cause),
-        onSuccess: ({ now, record }) =>
-          entry.settled !== undefined || entry.phase === "running"
-            ? this.awaitSettled(entry, call, caller)
-            : this.poll(
-              entry,
-              call,
-              caller,
-              request,
-              pollUntil ?? startedAt + call.policy.awaitMillis,
-              record.leaseUntil - now
-            )
+    return Effect.callback((resume) => {
+      const startedAt = this.leases.nowMillis()
+      let isGone = false
+      let stop: (() => void) | undefined
+      const whenSettled = (): void => {
+        if (isGone) return
+        if (entry.settled === undefined) entry.observe(whenSettled)
+        else resume(this.replyOf(entry, call, caller))
       }
-    )
-  }
-
-  // A store in another process may hang: it is waited for one lease.
-  private claim(request: ClaimRequest): Effect.Effect<ClaimReply, StoreUnavailable> {
-    return this.store.local !== undefined
-      ? this.store.claim(request)
-      : askBounded(this, this.store.claim(request), { operation: "claim", millis: request.leaseMillis })
+      const receive = (reply: ClaimReply, sentAt: number): void => {
+        const ending = this.receive(entry, call, caller, request, reply, sentAt)
+        if (ending !== undefined) {
+          return resume(Effect.flatMap(Effect.uninterruptible(ending), () => this.awaitSettled(entry, call, caller)))
+        }
+        if (entry.settled !== undefined || entry.phase === "running") return whenSettled()
+        const until = pollUntil ?? startedAt + call.policy.awaitMillis
+        resume(this.poll(entry, call, caller, request, until, reply.record.leaseUntil - reply.now))
+      }
+      const claim = (ask: Ask<ClaimReply, StoreUnavailable>, sentAt: number, isFirst: boolean): void => {
+        let isAnswered = false
+        // A store in another process may hang: it is waited for one lease.
+        const stopListening = listen(
+          this.deadlines,
+          ask,
+          { operation: "claim", millis: request.leaseMillis },
+          (exit) => {
+            isAnswered = true
+            if (Exit.isSuccess(exit)) return receive(exit.value, sentAt)
+            // A second try under the same owner: a claim whose reply was lost recognises itself, and is prolonged.
+            if (isFirst) return claim(askIn(caller.context, again), this.leases.nowMillis(), false)
+            this.refuseClaim(entry, Option.getOrElse(Cause.findErrorOption(exit.cause), () => silent))
+            whenSettled()
+          }
+        )
+        if (!isAnswered) stop = stopListening
+      }
+      const again = Effect.suspend(() => this.store.claim(request))
+      const first = this.store.claim(request)
+      claim(askOf(first) ?? askIn(caller.context, first), startedAt, true)
+      return Effect.suspend(() => {
+        isGone = true
+        stop?.()
+        return this.takeBackUnlessHeld(entry, call, request)
+      })
+    })
   }
 
   // Runs where the claim ends and cannot be interrupted: what is granted is started.
@@ -314,19 +326,10 @@ class EngineImpl implements Engine, Shared {
     }
   }
 
-  private lostClaim(
-    entry: Entry,
-    call: Call,
-    request: ClaimRequest,
-    cause: Cause.Cause<StoreUnavailable>
-  ): Effect.Effect<void> | undefined {
-    const error = Cause.findErrorOption(cause)
-    if (error._tag === "None") {
-      this.abandon(entry)
-      return Effect.asVoid(Effect.forkIn(this.takeBack(request, call), this.scope))
-    }
-    this.refuseClaim(entry, error.value)
-    return undefined
+  private takeBackUnlessHeld(entry: Entry, call: Call, request: ClaimRequest): Effect.Effect<void> {
+    if (entry.settled !== undefined || entry.phase === "running") return Effect.void
+    this.abandon(entry)
+    return Effect.asVoid(Effect.forkIn(this.takeBack(request, call), this.scope))
   }
 
   private refuseClaim(entry: Entry, reason: StoreUnavailable): void {

@@ -78,7 +78,7 @@ export class Entry {
 
   onLost(observer: () => void): void {
     if (this.isLost) observer()
-    else this.losers = [...this.losers ?? [], observer]
+    else (this.losers ??= []).push(observer)
   }
 
   lose(): void {

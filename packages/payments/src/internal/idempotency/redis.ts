@@ -8,10 +8,11 @@
  * @internal
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type { IdempotencyStore } from "../../IdempotencyStore.ts"
 import { Redis } from "../effect/redis.ts"
 import * as redisScript from "../redis/script.ts"
-import { chunksOf, type Failure, type Parameters, type Script, toTexts, type Write } from "../redis/script.ts"
+import { chunksOf, type Failure, toTexts, type Write } from "../redis/script.ts"
 import { type Options, start } from "../redis/start.ts"
 import { integer } from "../sql/integer.ts"
 import * as machine from "./machine.ts"
@@ -60,8 +61,6 @@ export const make = Effect.fnUntraced(function*(
   return { ...owning(server, options.replicas === undefined ? batchMax : 1), ...operating(server) }
 })
 
-type Answer = Effect.Effect<unknown, Failure>
-
 interface Server {
   readonly scripts: scripts.Scripts
   readonly ids: string
@@ -71,7 +70,7 @@ interface Server {
   /** Where the id begins in a key, in Lua. */
   readonly idFrom: number
   readonly write: Write
-  readonly read: (script: Script, keys: ReadonlyArray<string>, parameters: Parameters) => Answer
+  readonly read: redisScript.Run
   readonly page: (index: string, from: string, until: string, count: number) => Effect.Effect<unknown, Redis.RedisError>
 }
 
@@ -89,7 +88,7 @@ const makeServer = (
   keyOf: (id) => `{${prefix}}:record:${id}`,
   idFrom: `{${prefix}}:record:`.length + 1,
   write,
-  read: (script, keys, parameters) => redis.eval(script)(keys, parameters),
+  read: redisScript.runner(redis),
   page: (index, from, until, count) => redis.send<unknown>("ZRANGEBYLEX", index, from, until, "LIMIT", "0", `${count}`)
 })
 
@@ -103,7 +102,7 @@ const unavailable = <A>(
       failure._tag === "StoreUnavailable" ? failure : new StoreUnavailable({ operation, detail: failure._tag })
   )
 
-const unreadable = (operation: string) => Effect.fail(new StoreUnavailable({ operation, detail: "RowUnreadable" }))
+const unreadable = (operation: string) => Exit.fail(new StoreUnavailable({ operation, detail: "RowUnreadable" }))
 
 // --- what an owner does
 
@@ -114,18 +113,22 @@ const owning = (
   const claims = Gathering.make(
     batchMax,
     sharedOfClaim,
-    (requests: ReadonlyArray<ClaimRequest>) => claim(server, requests)
+    (requests: ReadonlyArray<ClaimRequest>) => unavailable("claim", claim(server, requests))
   )
-  const ends = Gathering.make(batchMax, sharedOfEnd, (ends: ReadonlyArray<End>) => finish(server, ends))
-  const end = (operation: string, end: End) =>
-    unavailable(operation, Effect.flatMap(ends.submit(end), toBoolean(operation)))
+  const endsAs = (operation: "complete" | "release") =>
+    Gathering.make(
+      batchMax,
+      sharedOfEnd,
+      (ends: ReadonlyArray<End>) => unavailable(operation, finish(server, operation, ends))
+    )
+  const [completed, released] = [endsAs("complete"), endsAs("release")]
   return {
-    claim: (request) => unavailable("claim", claims.submit(request)),
+    claim: claims.submit,
     complete: (request) =>
       request.completion._tag === "Indeterminate"
         ? unavailable("complete", Effect.flatMap(giveUp(server, request, request.completion), toBoolean("complete")))
-        : end("complete", toEnd(request, request.completion._tag, request.completion)),
-    release: (request) => end("release", toEnd(request, "Vacant", { result: "", ttlMillis: request.ttlMillis })),
+        : completed.submit(toEnd(request, request.completion._tag, request.completion)),
+    release: (request) => released.submit(toEnd(request, "Vacant", { result: "", ttlMillis: request.ttlMillis })),
     renew: (requests) => unavailable("renew", renew(server, requests)),
     resolve: (request) => unavailable("resolve", Effect.flatMap(resolve(server, request), toBoolean("resolve")))
   }
@@ -144,35 +147,42 @@ const claim = (server: Server, requests: ReadonlyArray<ClaimRequest>) => {
     first?.canResolve === true ? 1 : 0,
     first?.attemptsMax ?? 0
   ]
-  for (const { fingerprint, owner } of requests) parameters.push(encodeLine(fingerprint), encodeLine(owner))
+  for (const { fingerprint, owner } of requests) parameters.push(`${encodeLine(fingerprint)}\n${encodeLine(owner)}`)
   return Effect.map(
     write(scripts.claim, [ids, open, done, ...requests.map(({ id }) => keyOf(id))], parameters, hasClaimed),
     (answer) => {
-      const [time, ...answers] = Array.isArray(answer) ? answer as ReadonlyArray<unknown> : []
-      const now = integer(time)
-      return (index: number): Effect.Effect<ClaimReply, StoreUnavailable | Failure> => {
+      const answers: ReadonlyArray<unknown> | undefined = Array.isArray(answer) ? answer : undefined
+      const now = integer(answers === undefined ? answer : answers[0])
+      return (index: number): Exit.Exit<ClaimReply, StoreUnavailable> => {
         const request = requests[index]
         const record = request === undefined || Number.isNaN(now)
           ? undefined
-          : recordOf({ ...request, leaseMillis }, answers[index], now)
-        return record === undefined ? unreadable("claim") : Effect.succeed({ record, now })
+          : recordOf(request, leaseMillis, answers === undefined ? 1 : answers[index + 1], now)
+        return record === undefined ? unreadable("claim") : Exit.succeed({ record, now })
       }
     }
   )
 }
 
 const isClaimed = (answer: unknown): boolean => answer === 1 || Array.isArray(answer)
-const hasClaimed = (answer: unknown): boolean => Array.isArray(answer) && answer.slice(1).some(isClaimed)
+const hasClaimed = (answer: unknown): boolean => !Array.isArray(answer) || answer.slice(1).some(isClaimed)
 
 /** Where there was nothing, the machine says what there is now. */
-const recordOf = (request: ClaimRequest, answer: unknown, now: number): Record | undefined => {
-  if (answer === 1) return machine.claim(undefined, request, now)
+const recordOf = (
+  request: ClaimRequest,
+  leaseMillis: number,
+  answer: unknown,
+  now: number
+): Record | undefined => {
+  if (answer === 1) {
+    return machine.claim(undefined, request.leaseMillis === leaseMillis ? request : { ...request, leaseMillis }, now)
+  }
   const value: unknown = Array.isArray(answer) ? answer[0] : answer
   return typeof value === "string" ? decode(request, value) : undefined
 }
 
-const toBoolean = (operation: string) => (answer: unknown): Effect.Effect<boolean, StoreUnavailable> =>
-  answer === 1 || answer === 0 ? Effect.succeed(answer === 1) : unreadable(operation)
+const toBoolean = (operation: string) => (answer: unknown): Exit.Exit<boolean, StoreUnavailable> =>
+  answer === 1 || answer === 0 ? Exit.succeed(answer === 1) : unreadable(operation)
 
 /** How a claim ends, by its owner. */
 interface End {
@@ -192,17 +202,24 @@ const toEnd = (
 
 const sharedOfEnd = ({ state, ttlMillis }: End): string => `${state} ${ttlMillis}`
 
-const finish = ({ done, idFrom, keyOf, open, scripts, write }: Server, ends: ReadonlyArray<End>) => {
+const finish = (
+  { done, idFrom, keyOf, open, scripts, write }: Server,
+  operation: string,
+  ends: ReadonlyArray<End>
+) => {
   const [first] = ends
   const parameters: Array<number | string> = [idFrom, Math.ceil(first?.ttlMillis ?? 0), first?.state ?? ""]
-  for (const { fence, owner, result } of ends) parameters.push(encodeLine(owner), fence, result)
+  for (const { fence, owner, result } of ends) parameters.push(`${encodeLine(owner)}\n${fence}`, result)
   return Effect.map(
     write(scripts.finish, [open, done, ...ends.map(({ id }) => keyOf(id))], parameters, hasFinished),
-    (answer) => (index: number) => Effect.succeed<unknown>(Array.isArray(answer) ? answer[index] : undefined)
+    (answer) => {
+      const answers: ReadonlyArray<unknown> | undefined = Array.isArray(answer) ? answer : undefined
+      return (index: number) => toBoolean(operation)(answers === undefined ? answer : answers[index])
+    }
   )
 }
 
-const hasFinished = (answer: unknown): boolean => Array.isArray(answer) && answer.includes(1)
+const hasFinished = (answer: unknown): boolean => answer === 1 || (Array.isArray(answer) && answer.includes(1))
 
 const giveUp = (
   { keyOf, scripts, write }: Server,

@@ -1,12 +1,13 @@
 /**
  * Transitions of one tick that go to Redis together: a script takes the records of many callers, so that they share the
- * round trip, its parsing and the writes to the index. Nothing waits for a script that is under way, and a caller that is
- * alone waits for the end of its tick only.
+ * round trip, its parsing and its fiber. Nothing waits for a script that is under way, and a caller that is alone waits for
+ * the end of its tick only.
  *
  * @internal
  */
-import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as question from "../stack/question.ts"
 
 /** @internal One kind of transition; what is submitted to it may go together. */
 export interface Gathering<Member, Answer, E> {
@@ -15,18 +16,17 @@ export interface Gathering<Member, Answer, E> {
 
 interface Entry<Member, Answer, E> {
   readonly member: Member
-  readonly resume: (answer: Effect.Effect<Answer, E>) => void
-  /** Nobody waits for the answer any more. */
-  abandoned: boolean
+  /** Undefined when nobody waits for the answer any more. */
+  hear: ((exit: Exit.Exit<Answer, E>) => void) | undefined
 }
 
 /** @internal `run` answers in the order of the members; only those with the same `sharedOf` go together. */
-export const make = <Member, Answer, E, E2>(
+export const make = <Member, Answer, E>(
   batchMax: number,
   sharedOf: (member: Member) => string,
-  run: (members: ReadonlyArray<Member>) => Effect.Effect<(index: number) => Effect.Effect<Answer, E>, E2>
-): Gathering<Member, Answer, E | E2> => {
-  const open = new Map<string, Array<Entry<Member, Answer, E | E2>>>()
+  run: (members: ReadonlyArray<Member>) => Effect.Effect<(index: number) => Exit.Exit<Answer, E>, E>
+): Gathering<Member, Answer, E> => {
+  const open = new Map<string, Array<Entry<Member, Answer, E>>>()
 
   const flush = (): void => {
     const batches = Array.from(open.values())
@@ -34,18 +34,18 @@ export const make = <Member, Answer, E, E2>(
     for (const batch of batches) send(batch)
   }
 
-  const send = (batch: ReadonlyArray<Entry<Member, Answer, E | E2>>): void => {
-    const entries = batch.filter(({ abandoned }) => !abandoned)
+  const send = (batch: ReadonlyArray<Entry<Member, Answer, E>>): void => {
+    const entries = batch.filter(({ hear }) => hear !== undefined)
     if (entries.length === 0) return
-    Effect.runFork(Effect.matchCause(run(entries.map(({ member }) => member)), {
-      onFailure: (cause: Cause.Cause<E2>) => {
-        for (const { resume } of entries) resume(Effect.failCause(cause))
-      },
-      onSuccess: (answerOf) => entries.forEach(({ resume }, index) => resume(answerOf(index)))
-    }))
+    const asked = Effect.runFork(run(entries.map(({ member }) => member)))
+    asked.addObserver((exit) => {
+      for (const [index, { hear }] of entries.entries()) {
+        hear?.(Exit.isSuccess(exit) ? exit.value(index) : Exit.failCause(exit.cause))
+      }
+    })
   }
 
-  const add = (entry: Entry<Member, Answer, E | E2>): void => {
+  const add = (entry: Entry<Member, Answer, E>): void => {
     if (batchMax === 1) return send([entry])
     const shared = sharedOf(entry.member)
     const batch = open.get(shared)
@@ -63,12 +63,12 @@ export const make = <Member, Answer, E, E2>(
 
   return {
     submit: (member) =>
-      Effect.callback((resume) => {
-        const entry: Entry<Member, Answer, E | E2> = { member, resume, abandoned: false }
+      question.make((hear) => {
+        const entry: Entry<Member, Answer, E> = { member, hear }
         add(entry)
-        return Effect.sync(() => {
-          entry.abandoned = true
-        })
+        return () => {
+          entry.hear = undefined
+        }
       })
   }
 }

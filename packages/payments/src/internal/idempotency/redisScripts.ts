@@ -66,13 +66,53 @@ local function isHeld(r) return r.state == "Claimed" or r.state == "Resolving" e
 local function nextFence(r) return math.max(r.fence + 1, now) end`
 
 // KEYS: ids, open, done, records. ARGV: where the id begins in the key of a record, lease, can resolve, attempts at the most,
-// then fingerprint and owner of each. Answers the time, and of each 1 (there was nothing, it is claimed), the record as it
-// was, the record as it became within a list, or -1 (it is no record).
-// First what is there most often: nothing, and a result that is replayed.
-const claim = `${machine}
-local at, lease, canResolve, attemptsMax = ARGV[1], tonumber(ARGV[2]), ARGV[3] == "1", tonumber(ARGV[4])
-local head = string.format("Claimed\\n\\n%.0f\\n%.0f\\n", now + lease, now)
-local tail = string.format("\\n%.0f\\n1\\n0\\n0\\n%.0f\\n", now, now)
+// then fingerprint and owner of each, as they stand in a record. Answers the time when there was nothing, and all are claimed.
+// Else the time, and of each 1 (there was nothing, it is claimed), the record as it was, the record as it became within a
+// list, or -1 (it is no record).
+// First what is there most often: nothing, and a result that is replayed. What the others need is not even made for these.
+const claim = `
+local call, pcall, sub, match = redis.call, redis.pcall, string.sub, string.match
+local at, n = ARGV[1], #KEYS
+local time = string.format("%.0f", now)
+local head, tail, answers, slow
+local fresh, f = {}, 0
+for i = 4, n do
+  local key = KEYS[i]
+  local found = pcall("GET", key)
+  if not found then
+    if not head then
+      head = "Claimed\\n\\n" .. string.format("%.0f", now + ARGV[2]) .. "\\n" .. time .. "\\n"
+      tail = "\\n" .. time .. "\\n1\\n0\\n0\\n" .. time .. "\\n"
+    end
+    call("SET", key, head .. ARGV[i + 1] .. tail)
+    fresh[f + 1], fresh[f + 2], f = 0, sub(key, at), f + 2
+    if answers then answers[i - 2] = 1 end
+  else
+    if not answers then
+      answers = {now}
+      for j = 4, i - 1 do answers[j - 2] = 1 end
+    end
+    if type(found) == "table" then
+      answers[i - 2] = ${unreadable}
+    else
+      answers[i - 2] = found
+      local state, expires = match(found, "^(%a+)\\n(%d*)\\n")
+      if (state ~= "Succeeded" and state ~= "Refused") or expires == "" or tonumber(expires) <= now then
+        slow = slow or {}
+        slow[#slow + 1] = i
+      end
+    end
+  end
+end
+if f > 0 then
+  call("ZADD", KEYS[1], unpack(fresh))
+  call("ZADD", KEYS[2], unpack(fresh))
+end
+if not answers then return now end
+if not slow then return answers end
+
+${machine}
+local lease, canResolve, attemptsMax = tonumber(ARGV[2]), ARGV[3] == "1", tonumber(ARGV[4])
 
 local function again(key, fingerprint, owner)
   local before, value = load(key)
@@ -80,9 +120,9 @@ local function again(key, fingerprint, owner)
 
   local function grant(state, base)
     if before.expires then
-      local id = string.sub(key, at)
-      redis.call("ZREM", KEYS[3], id)
-      redis.call("ZADD", KEYS[2], 0, id)
+      local id = sub(key, at)
+      call("ZREM", KEYS[3], id)
+      call("ZADD", KEYS[2], 0, id)
     end
     return {save(key, {
       state = state, fingerprint = fingerprint, owner = owner, fence = nextFence(before), attempt = base.attempt + 1,
@@ -115,73 +155,56 @@ local function again(key, fingerprint, owner)
   return value
 end
 
-local answers, fresh = {now}, {}
-for i = 4, #KEYS do
-  local key, fingerprint, owner = KEYS[i], ARGV[i * 2 - 3], ARGV[i * 2 - 2]
-  local found = redis.pcall("GET", key)
-  if not found then
-    redis.call("SET", key, head .. fingerprint .. "\\n" .. owner .. tail)
-    fresh[#fresh + 1] = 0
-    fresh[#fresh + 1] = string.sub(key, at)
-    answers[i - 2] = 1
-  elseif type(found) == "table" then
-    answers[i - 2] = ${unreadable}
-  else
-    local state, expires = string.match(found, "^(%a+)\\n(%d*)\\n")
-    if (state == "Succeeded" or state == "Refused") and expires ~= "" and tonumber(expires) > now then
-      answers[i - 2] = found
-    else
-      answers[i - 2] = again(key, fingerprint, owner)
-    end
-  end
-end
-if #fresh > 0 then
-  redis.call("ZADD", KEYS[1], unpack(fresh))
-  redis.call("ZADD", KEYS[2], unpack(fresh))
-end
+for _, i in ipairs(slow) do answers[i - 2] = again(KEYS[i], match(ARGV[i + 1], "^([^\\n]*)\\n([^\\n]*)$")) end
 return answers`
 
 const held = `(was == "Claimed" or was == "Resolving")`
 
 // Ends claims as a state that expires, or answers what was so already.
-// KEYS: open, done, records. ARGV: where the id begins in the key of a record, ttl, state, then owner, fence and result of
-// each. Answers of each 1, 0 (it is not owned) or -1 (it is no record).
+// KEYS: open, done, records. ARGV: where the id begins in the key of a record, ttl, state, then owner and fence, as they stand
+// in a record, and the result of each. Answers 1 when all have ended; else of each 1, 0 (it is not owned) or -1 (it is no
+// record).
 const finish = `
+local call, pcall, sub, match = redis.call, redis.pcall, string.sub, string.match
 local at, state = ARGV[1], ARGV[3]
-local expires = string.format("%.0f", now + tonumber(ARGV[2]))
-local head = string.format("%s\\n%s\\n0\\n%.0f\\n", state, expires, now)
-local answers, gone, done = {}, {}, {}
+local expires, head
+local answers, gone, done, g, areAll = {}, {}, {}, 0, true
 for i = 3, #KEYS do
-  local key, result = KEYS[i], ARGV[i * 3 - 3]
-  local value, answer = redis.pcall("GET", key), 0
+  local key, result = KEYS[i], ARGV[i * 2 - 1]
+  local value, answer = pcall("GET", key), 0
   if value then
-    local was, from, owner, fence, rest
+    local was, from, owner, rest
     if type(value) == "string" then
-      was, from, owner, fence, rest =
-        string.match(value, "^(%a+)\\n%d*\\n%d+\\n%d+\\n()[^\\n]*\\n([^\\n]*)\\n(%d+)\\n%d+\\n%d+\\n%d+\\n%d+\\n()")
+      was, from, owner, rest =
+        match(value, "^(%a+)\\n%d*\\n%d+\\n%d+\\n()[^\\n]*\\n([^\\n]*\\n%d+)\\n%d+\\n%d+\\n%d+\\n%d+\\n()")
     end
     if not was then
       answer = ${unreadable}
-    elseif owner == ARGV[i * 3 - 5] and fence == ARGV[i * 3 - 4] then
+    elseif owner == ARGV[i * 2 - 2] then
       if ${held} or (was == "Indeterminate" and state ~= "Vacant") then
-        redis.call("SET", key, head .. string.sub(value, from, rest - 1) .. result)
-        local id = string.sub(key, at)
-        gone[#gone + 1] = id
-        done[#done + 1] = expires
-        done[#done + 1] = id
+        if not head then
+          expires = string.format("%.0f", now + ARGV[2])
+          head = state .. "\\n" .. expires .. "\\n0\\n" .. string.format("%.0f", now) .. "\\n"
+        end
+        call("SET", key, head .. sub(value, from, rest - 1) .. result)
+        local id = sub(key, at)
+        g = g + 1
+        gone[g], done[g * 2 - 1], done[g * 2] = id, expires, id
         answer = 1
-      elseif was == state and string.sub(value, rest) == result then
-        redis.call("SET", key, value)
+      elseif was == state and sub(value, rest) == result then
+        call("SET", key, value)
         answer = 1
       end
     end
   end
   answers[i - 2] = answer
+  areAll = areAll and answer == 1
 end
-if #gone > 0 then
-  redis.call("ZREM", KEYS[1], unpack(gone))
-  redis.call("ZADD", KEYS[2], unpack(done))
+if g > 0 then
+  call("ZREM", KEYS[1], unpack(gone))
+  call("ZADD", KEYS[2], unpack(done))
 end
+if areAll then return 1 end
 return answers`
 
 // KEYS: record. ARGV: owner, fence, ran, counted, attempts at the most.

@@ -68,7 +68,8 @@ export const start = (
     shared.settle(entry, Exit.isFailure(exit) ? Exit.failCause(exit.cause) : Exit.interrupt(), "executed")
   })
   Fiber.runIn(fiber, shared.scope)
-  if (entry.isLost) fiber.interruptUnsafe()
+  // What it ran at once may have ended the lease, or interrupted the last caller.
+  if (entry.isLost || entry.isCancelled) fiber.interruptUnsafe()
 }
 
 // The work may outlive the caller, whose scope is closed then: what it acquires lives as long as the work.

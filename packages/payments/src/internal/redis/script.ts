@@ -47,6 +47,33 @@ export type Write = (
   isWritten?: (answer: unknown) => boolean
 ) => Effect.Effect<unknown, Failure>
 
+/** @internal Runs a script, with its answer. */
+export type Run = (
+  script: Script,
+  keys: ReadonlyArray<string>,
+  parameters: Parameters
+) => Effect.Effect<unknown, Redis.RedisError>
+
+/**
+ * @internal By its hash, which is asked for once: `Redis.eval` looks it up for each run. A server that has forgotten its
+ * scripts, as after a restart, is told again.
+ */
+export const runner = ({ send }: Pick<Redis.Redis["Service"], "send">): Run => {
+  const hashes = new Map<Script, string>()
+  return (script, keys, parameters) => {
+    const run = (hash: string) => send("EVALSHA", hash, String(keys.length), ...keys, ...parameters.map(String))
+    const load = Effect.flatMap(send<string>("SCRIPT", "LOAD", script.lua), (hash) => {
+      hashes.set(script, hash)
+      return run(hash)
+    })
+    const hash = hashes.get(script)
+    return hash === undefined ? load : Effect.catch(
+      run(hash),
+      (error) => String(error.cause).includes("NOSCRIPT") ? load : Effect.fail(error)
+    )
+  }
+}
+
 const timeoutMillisMax = 60_000
 
 /**
@@ -57,9 +84,7 @@ export const writer = (
   redis: Redis.Redis["Service"],
   replicas: Replicas | undefined
 ): Effect.Effect<Write, Refused> => {
-  if (replicas === undefined) {
-    return Effect.succeed((script, keys, parameters) => redis.eval(script)(keys, parameters))
-  }
+  if (replicas === undefined) return Effect.succeed(runner(redis))
   const { count } = replicas
   const timeout = Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(replicas.timeout)))
   if (!isWithin(count, 100)) return Effect.fail(new Refused("replicas.count must be a whole number from 1 to 100"))
