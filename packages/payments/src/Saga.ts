@@ -413,6 +413,9 @@ export const awaitSignal: {
  * Messages of runs that never come are dropped after the `retention` of {@link layer}. Anyone who calls this moves the
  * run: check who has sent the message first.
  *
+ * What the schema does not take, or could not read again, is refused (`SignalInvalid`) and not kept. A message that does not fit
+ * when the run looks at it, since another version has sent it, is passed over, with a warning and an entry of the history.
+ *
  * @category signals
  * @since 0.1.0
  */

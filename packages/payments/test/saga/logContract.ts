@@ -376,7 +376,7 @@ export const logContract = <R>(
         const request = requestOf()
         const send = (step: string, event: string, value: string) => log.signal({ ...request, step, event, value })
         const look = (steps: ReadonlyArray<string>) => log.inbox(steps.map((step) => ({ ...request, step })))
-        const nothing = { value: undefined, cancelRequested: false, pauseRequested: undefined }
+        const nothing = { event: undefined, value: undefined, cancelRequested: false, pauseRequested: undefined }
         assert.deepStrictEqual(yield* look(["a"]), [nothing])
         assert.strictEqual(yield* send("a", "z", "1"), "Kept")
         yield* advance("1 second")
@@ -388,11 +388,18 @@ export const logContract = <R>(
         yield* log.pause({ ...request, note: "ann" })
         const asked = { cancelRequested: true, pauseRequested: "ann" }
         assert.deepStrictEqual(yield* look(["b", "none", "a", "b"]), [
-          { value: `{"deep":"'"}`, ...asked },
-          { value: undefined, ...asked },
-          { value: "1", ...asked },
-          { value: `{"deep":"'"}`, ...asked }
+          { event: "z", value: `{"deep":"'"}`, ...asked },
+          { event: undefined, value: undefined, ...asked },
+          { event: "z", value: "1", ...asked },
+          { event: "z", value: `{"deep":"'"}`, ...asked }
         ])
+        const past = (...except: ReadonlyArray<string>) => ({ ...request, step: "a", except })
+        assert.deepStrictEqual(
+          (yield* log.inbox([past("z"), past("b"), past("b", "z", "'"), past(), { ...past("z"), step: "b" }])).map(
+            ({ event, value }) => [event, value]
+          ),
+          [["b", "2"], ["z", "1"], [undefined, undefined], ["z", "1"], [undefined, undefined]]
+        )
         assert.deepStrictEqual(yield* log.inbox([]), [])
       }))
 

@@ -1,7 +1,7 @@
 /** Steps that wait: for a message, for time, over crashes, and what others can do to a run meanwhile. */
 import { NodeCrypto } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Logger, Schema } from "effect"
+import { Effect, Fiber, Layer, Logger, Schema, SchemaGetter } from "effect"
 import { Saga, SagaLog, SagaOperator } from "effect-payments"
 import { TestClock } from "effect/testing"
 import { Refusal, Shop, ShopError, shopLayer } from "./checkout.ts"
@@ -207,6 +207,104 @@ describe("a step that waits", () => {
       const invalid = yield* Effect.flip(run(Saga.execute(bounded, "x", o1)))
       assert.strictEqual(invalid.reason._tag, "SagaInvalid")
     }).pipe(Effect.provide(world)))
+
+  it.effect("refuses to send what the run could not read", () =>
+    Effect.gen(function*() {
+      const { run } = yield* processOf
+      const decode = SchemaGetter.forbidden<string, string>(() => "one way")
+      const oneWay = Schema.String.pipe(
+        Schema.decodeTo(Schema.String, { decode, encode: SchemaGetter.passthrough<string>() })
+      )
+      const lossy = Saga.makeSignal("lossy", oneWay)
+      const saga = Saga.make("lossy", { payload: Schema.String }).pipe(Saga.awaitSignal(lossy))
+      const error = yield* Effect.flip(run(Saga.signal(saga, lossy, { ...o1, event: "e", value: "x" })))
+      assert.deepInclude(error.reason, { _tag: "SignalInvalid", detail: "it is not what its schema reads" })
+      const log = yield* SagaLog.SagaLog
+      const [found] = yield* log.inbox([{ ...SagaLog.runId("lossy", "o1"), step: "lossy" }])
+      assert.isUndefined(found?.value)
+    }).pipe(Effect.provide(world)))
+
+  describe("passes over a message that does not fit", () => {
+    /** Sent by a process of another version: it does not ask this one's schema. */
+    const sendUnfit = (event: string, saga: { readonly name: string } = patient) =>
+      Effect.flatMap(
+        SagaLog.SagaLog,
+        (log) => log.signal({ ...SagaLog.runId(saga.name, "o1"), step: "challenge", event, value: `{"passed":"yes"}` })
+      )
+    const passedOver = Effect.map(
+      SagaOperator.history({ saga: "waiting", id: "o1" }),
+      ({ entries }) =>
+        entries.flatMap(({ events }) => events).flatMap((event) => event._tag === "Ignored" ? [event.event] : [])
+    )
+
+    it.effect("and waits for the next one, in every process, and says so once", () =>
+      Effect.gen(function*() {
+        const warned: Array<string> = []
+        const logger = Logger.map(Logger.formatLogFmt, (line) => {
+          if (line.includes("passed over")) warned.push(line)
+        })
+        const test = Effect.gen(function*() {
+          yield* sendUnfit("evt_0")
+          const first = yield* processOf
+          yield* Effect.forkDetach(first.run(Saga.execute(patient, "x", o1)))
+          yield* settled
+          yield* sendUnfit("evt_00")
+          yield* pass("1 second")
+          assert.deepStrictEqual(yield* passedOver, ["evt_0", "evt_00"])
+          assert.deepStrictEqual((yield* Saga.list().pipe(first.run)).map(({ state }) => state), ["Running"])
+          yield* first.close
+          const second = yield* processOf
+          yield* pass("1 minute")
+          assert.deepStrictEqual(yield* calls, ["a"])
+          assert.isTrue(yield* second.run(Saga.signal(patient, challenge, passed)))
+          yield* settled
+          assert.deepStrictEqual(yield* calls, ["a", "p true"])
+          assert.deepStrictEqual(yield* passedOver, ["evt_0", "evt_00"])
+          const drawn = Saga.timeline(yield* SagaOperator.history({ saga: "waiting", id: "o1" }))
+          assert.match(drawn, /--xrun: message evt_0 passed over#44; it does not fit its schema$/m)
+        })
+        yield* test.pipe(Effect.provide(Logger.layer([logger])))
+        assert.lengthOf(warned, 2)
+        assert.include(warned[0], "evt_0")
+      }).pipe(Effect.provide(world)))
+
+    it.effect("and its deadline comes all the same", () =>
+      Effect.gen(function*() {
+        const { run } = yield* processOf
+        yield* sendUnfit("evt_0", strict)
+        const fiber = yield* Effect.forkChild(run(Saga.execute(strict, "x", o1)))
+        yield* pass("899 seconds")
+        yield* sendUnfit("evt_1", strict)
+        yield* pass("1 second")
+        const execution = yield* Fiber.join(fiber)
+        assert.deepInclude(execution, { _tag: "Compensated" })
+        assert.deepInclude(execution._tag === "Compensated" ? execution.cause : {}, {
+          _tag: "Failed",
+          step: "challenge"
+        })
+        assert.deepStrictEqual(yield* calls, ["a", "undo a"])
+      }).pipe(Effect.provide(world)))
+
+    it.effect("and is cancelled and paused as before", () =>
+      Effect.gen(function*() {
+        const { run } = yield* processOf
+        const fiber = yield* Effect.forkChild(run(Saga.execute(patient, "x", o1)))
+        yield* settled
+        // What is wished for comes with the message.
+        yield* sendUnfit("evt_0")
+        yield* Effect.flatMap(SagaLog.SagaLog, (log) => log.pause({ ...SagaLog.runId("waiting", "o1"), note: "ann" }))
+        yield* pass("1 second")
+        assert.deepInclude(yield* Fiber.join(fiber), { _tag: "Parked", step: "challenge" })
+        const resumed = yield* Effect.forkChild(run(Saga.resume(patient, o1)))
+        yield* settled
+        assert.deepStrictEqual(yield* passedOver, ["evt_0"])
+        yield* sendUnfit("evt_1")
+        yield* Effect.flatMap(SagaLog.SagaLog, (log) => log.cancel(SagaLog.runId("waiting", "o1")))
+        yield* pass("1 second")
+        assert.deepInclude(yield* Fiber.join(resumed), { _tag: "Compensated", cause: { _tag: "Cancelled" } })
+        assert.deepStrictEqual(yield* calls, ["a", "undo a"])
+      }).pipe(Effect.provide(world)))
+  })
 
   it.effect("does not keep others from being recovered", () =>
     Effect.gen(function*() {

@@ -176,6 +176,9 @@ export class Cluster {
       }
       const stored = codec.store(value, this.options.resultLimitBytes)
       if (Result.isFailure(stored)) return yield* fail(new SignalInvalid({ detail: `it is ${stored.failure}` }))
+      if (Result.isFailure(codec.restore(stored.success))) {
+        return yield* fail(new SignalInvalid({ detail: "it is not what its schema reads" }))
+      }
       const sender = `${this.host.nonces.prefix}.${this.senders++}`
       if ((yield* this.read(found, message(step))) !== undefined) return false
       yield* this.done(found, message(step), { sender, event, value: stored.success })

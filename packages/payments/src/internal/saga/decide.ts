@@ -97,6 +97,8 @@ export type Signal =
   /** It may have happened; `isVerifiable: false` when looking it up cannot help. */
   | { readonly _tag: "Unknown"; readonly step: number; readonly detail: string; readonly isVerifiable: boolean }
   | { readonly _tag: "Refuses"; readonly step: number; readonly reason: string }
+  /** A message that has come for a step that waits is none that it can take. */
+  | { readonly _tag: "Unfit"; readonly step: number; readonly event: string; readonly reason: string }
   /** `isExhausted`: it is not to be run once more. */
   | {
     readonly _tag: "Verified"
@@ -200,6 +202,7 @@ const evolve = (shape: Shape, state: SagaState, event: Event): SagaState => {
       }
     case "Reversed":
       return { ...state, cause: { _tag: "Cancelled" }, reversed: event.pivots }
+    case "Ignored":
     case "Redefined":
       return state
   }
@@ -295,6 +298,10 @@ export const decide = (shape: Shape, state: SagaState, signal: Signal): Decision
         : doubt(shape, signal.step, signal.detail)
     case "Refuses":
       return park(shape, signal.step, signal.reason)
+    case "Unfit": {
+      const { event, reason, step } = signal
+      return { events: [{ _tag: "Ignored", step: nameOf(shape, step), event, reason }], command: go(shape, step) }
+    }
     case "Verified":
       return state.cause === undefined ? verified(shape, state, signal) : found(shape, signal)
     case "Cancel":

@@ -201,6 +201,10 @@ export class Engine {
       }
       const stored = message.store(value, this.options.resultLimitBytes)
       if (Result.isFailure(stored)) return yield* fail(new SignalInvalid({ detail: `it is ${stored.failure}` }))
+      // The run would have to pass over what cannot be read.
+      if (Result.isFailure(message.restore(stored.success))) {
+        return yield* fail(new SignalInvalid({ detail: "it is not what its schema reads" }))
+      }
       const reply = yield* this.unavailable(this.log.signal({ ...run, step, event, value: stored.success }))
       if (reply === "Full") return yield* fail(new SignalsFull({ signalsMax }))
       this.shared.inbox.poke()

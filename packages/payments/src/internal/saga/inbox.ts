@@ -17,6 +17,8 @@ import type { Inbox as Found, InboxRequest, RunId } from "./record.ts"
 interface Waiter {
   readonly id: RunId
   readonly step: string
+  /** Messages that it has passed over. */
+  readonly except: ReadonlyArray<string>
   /** What the run knows already. */
   readonly isCancelKnown: boolean
   readonly found: Deferred.Deferred<Found>
@@ -51,9 +53,15 @@ export class Inbox {
   }
 
   /** Waits for the first message of the step or a new wish, or for the time to be up: then undefined. */
-  next(id: RunId, step: string, isCancelKnown: boolean, millis: number): Effect.Effect<Found | undefined> {
+  next(
+    id: RunId,
+    step: string,
+    except: ReadonlyArray<string>,
+    isCancelKnown: boolean,
+    millis: number
+  ): Effect.Effect<Found | undefined> {
     return Effect.suspend(() => {
-      const waiter: Waiter = { id, step, isCancelKnown, found: Deferred.makeUnsafe() }
+      const waiter: Waiter = { id, step, except, isCancelKnown, found: Deferred.makeUnsafe() }
       this.waiters.add(waiter)
       this.poke()
       const found = Deferred.await(waiter.found)
@@ -69,8 +77,8 @@ export class Inbox {
   }
 
   /** What has come until now; undefined when the log does not say. */
-  once(id: RunId, step: string): Effect.Effect<Found | undefined> {
-    return Effect.matchCause(this.asked([{ ...id, step }]), {
+  once(id: RunId, step: string, except: ReadonlyArray<string>): Effect.Effect<Found | undefined> {
+    return Effect.matchCause(this.asked([{ ...id, step, except }]), {
       onFailure: () => undefined,
       onSuccess: ([found]) => found
     })
@@ -107,7 +115,7 @@ export class Inbox {
   /** A log that fails or hangs is asked again in a second: a run that waits loses nothing. */
   private ask(page: ReadonlyArray<Waiter>): Effect.Effect<void> {
     return Effect.ignore(Effect.map(
-      this.asked(page.map(({ id, step }) => ({ ...id, step }))),
+      this.asked(page.map(({ except, id, step }) => ({ ...id, step, except }))),
       (all) => {
         for (const [index, found] of all.entries()) {
           const waiter = page[index]

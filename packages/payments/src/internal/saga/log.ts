@@ -253,25 +253,26 @@ const signal = Effect.fnUntraced(function*(database: Database, request: SignalRe
   return known.length === 1 ? "Known" satisfies SignalReply : "Full" satisfies SignalReply
 })
 
-const inbox = (database: Database, requests: ReadonlyArray<InboxRequest>) =>
-  Effect.map(
-    run(database, database.statements.inbox, {
-      rows: encodeRows(statements.inboxNames, requests.map(({ key, step }): Values => ({ key, step })))
-    }),
+const inbox = (database: Database, requests: ReadonlyArray<InboxRequest>) => {
+  const asked = requests.map(({ except = [], key, step }) => ({ key, step, except: JSON.stringify(except) }))
+  return Effect.map(
+    run(database, database.statements.inbox, { rows: encodeRows(statements.inboxNames, asked) }),
     (rows) => {
-      const nameOf = (key: unknown, step: unknown) => JSON.stringify([key, step])
-      const found = new Map(rows.map((row) => [nameOf(row[0], row[1]), row]))
-      return requests.map(({ key, step }): Inbox => {
-        const row = found.get(nameOf(key, step))
-        const [pause, value] = [row?.[3], row?.[4]]
+      const nameOf = (...names: ReadonlyArray<unknown>) => JSON.stringify(names)
+      const found = new Map(rows.map((row) => [nameOf(row[0], row[1], row[2]), row]))
+      return asked.map(({ except, key, step }): Inbox => {
+        const row = found.get(nameOf(key, step, except))
+        const [cancel, pause, value, event] = row?.slice(3) ?? []
         return {
+          event: typeof event === "string" ? event : undefined,
           value: typeof value === "string" ? value : undefined,
-          cancelRequested: integer(row?.[2] ?? 0) === 1,
+          cancelRequested: integer(cancel ?? 0) === 1,
           pauseRequested: typeof pause === "string" ? pause : undefined
         }
       })
     }
   )
+}
 
 const look = (database: Database, operation: string, key: string) =>
   Effect.flatMap(

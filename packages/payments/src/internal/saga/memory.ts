@@ -100,10 +100,12 @@ const receiving = (
     }),
   inbox: (requests) =>
     Effect.sync(() =>
-      requests.map(({ key, step }) => {
+      requests.map(({ except, key, step }) => {
         const run = rows.get(key)?.run
+        const found = signals.get(key)?.find((signal) => signal.step === step && !except?.includes(signal.event))
         return {
-          value: signals.get(key)?.find((signal) => signal.step === step)?.value,
+          event: found?.event,
+          value: found?.value,
           cancelRequested: run?.cancelRequested ?? false,
           pauseRequested: run?.pauseRequested
         }

@@ -40,6 +40,7 @@ const Unsent = Schema.Union([step, Schema.Array(step)])
  * - `Cancelled`: `unsent` are the steps that were intended and surely never started.
  * - `UndoFailed`: `sent` are the phases of its calls that may have left; without it nobody knows which.
  * - `Parked`: `unsent` as there.
+ * - `Ignored`: a message of a step that waits does not fit; the step waits on for another one. `event` is the message's name.
  * - `Redefined`: the run goes on under another definition that agrees on all it has started.
  * - `Resumed`, `Reversed`: someone wants it to go on, or a run that has ended well to be undone, with these pivots.
  * - `Forced`: an operator knows what became of a step, or that it is undone, and says how.
@@ -74,6 +75,7 @@ export const Event = Schema.Union([
       Schema.TaggedStruct("NeverHappened", {})
     ])
   }),
+  Schema.TaggedStruct("Ignored", { step, event: Schema.String, reason: Schema.String }),
   Schema.TaggedStruct("Redefined", { definition: Schema.String })
 ])
 
@@ -235,10 +237,13 @@ export const signalsMax = 1_000
 /** @internal */
 export interface InboxRequest extends RunId {
   readonly step: string
+  /** Names of messages that are passed over: at most those that a run may have. */
+  readonly except?: ReadonlyArray<string> | undefined
 }
 
-/** @internal What waits for a run that waits: the first message of the step, and what others want. */
+/** @internal What waits for a run that waits: the first message of the step, by its name, and what others want. */
 export interface Inbox {
+  readonly event: string | undefined
   readonly value: string | undefined
   readonly cancelRequested: boolean
   readonly pauseRequested: string | undefined

@@ -282,7 +282,11 @@ const inbox = ({ messagesOf, read, runOf, scripts }: Server, requests: ReadonlyA
   Effect.map(
     Effect.forEach(chunksOf(requests, inboxChunk), (chunk) =>
       Effect.flatMap(
-        read(scripts.inbox, chunk.flatMap(({ key }) => [runOf(key), messagesOf(key)]), chunk.map(({ step }) => step)),
+        read(
+          scripts.inbox,
+          chunk.flatMap(({ key }) => [runOf(key), messagesOf(key)]),
+          chunk.flatMap(({ except = [], step }) => [step, JSON.stringify(except)])
+        ),
         (answer) => {
           const answers = toArray(answer)
           return answers?.length === chunk.length ? Effect.succeed(answers.map(toInbox)) : unreadable("inbox")
@@ -292,8 +296,12 @@ const inbox = ({ messagesOf, read, runOf, scripts }: Server, requests: ReadonlyA
   )
 
 const toInbox = (answer: unknown): Inbox => {
-  const [value, cancel, pause] = toArray(answer) ?? []
-  return { value: typeof value === "string" ? value : undefined, ...toWishes(cancel, pause) }
+  const [event, value, cancel, pause] = toArray(answer) ?? []
+  return {
+    event: typeof event === "string" ? event : undefined,
+    value: typeof value === "string" ? value : undefined,
+    ...toWishes(cancel, pause)
+  }
 }
 
 // --- what finds runs

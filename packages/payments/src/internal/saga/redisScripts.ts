@@ -2,7 +2,7 @@
  * What a saga log does as scripts of Redis, one for each transition, which may be sent twice.
  *
  * A run is three keys: a hash with the columns of the tables, a list of entries (`seq`, `epoch`, `at`, `state` and the events
- * as they are, in lines), and a hash of messages: their number, each under step and event, and the first of each step. Five
+ * as they are, in lines), and a hash of messages: their number, each under step and event, and those of each step in order. Five
  * sorted sets are the index: all runs and those that are stuck, by key; those under way by lease; those that ended all well
  * or all undone by time; and messages without a run by the time of the first.
  *
@@ -199,20 +199,29 @@ if known then
 end
 if tonumber(redis.call("HGET", KEYS[2], "count") or "0") >= ${signalsMax} then return "Full" end
 redis.call("HSET", KEYS[2], name, ARGV[4])
-redis.call("HSETNX", KEYS[2], "first:" .. step, name)
+local place = redis.call("HINCRBY", KEYS[2], "places:" .. step, 1)
+redis.call("HSET", KEYS[2], "place:" .. string.format("%.0f", place) .. ":" .. step, ARGV[3])
 redis.call("HINCRBY", KEYS[2], "count", 1)
 if redis.call("EXISTS", KEYS[1]) == 0 then
   redis.call("ZADD", KEYS[3], "NX", string.format("%.0f", now), ARGV[1])
 end
 return "Kept"`
 
-// KEYS: run and messages of each. ARGV: step of each.
+// KEYS: run and messages of each. ARGV: step of each, and what is passed over of it.
 const inbox = `
 local answers = {}
-for i, step in ipairs(ARGV) do
+for i = 1, #ARGV / 2 do
+  local step, messages = ARGV[i * 2 - 1], KEYS[i * 2]
   local wishes = redis.call("HMGET", KEYS[i * 2 - 1], "cancel_requested", "pause")
-  local name = redis.call("HGET", KEYS[i * 2], "first:" .. step)
-  answers[i] = { name and redis.call("HGET", KEYS[i * 2], name) or false, wishes[1], wishes[2] }
+  local isPassed = {}
+  for _, event in ipairs(cjson.decode(ARGV[i * 2])) do isPassed[event] = true end
+  local place, event = 0
+  repeat
+    place = place + 1
+    event = redis.call("HGET", messages, "place:" .. string.format("%.0f", place) .. ":" .. step)
+  until not event or not isPassed[event]
+  local value = event and redis.call("HGET", messages, "message:" .. #step .. ":" .. step .. event) or false
+  answers[i] = { event, value, wishes[1], wishes[2] }
 end
 return answers`
 

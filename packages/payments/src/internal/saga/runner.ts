@@ -14,6 +14,7 @@ import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
+import * as Redaction from "../../Redaction.ts"
 import type { SagaLog } from "../../SagaLog.ts"
 import type { Digest } from "../effect/crypto.ts"
 import type { Deadlines } from "../stack/deadlines.ts"
@@ -75,6 +76,8 @@ interface Note {
   isInherited: boolean
   /** What an undo that failed may have sent: undefined when nobody knows. */
   undoSent: ReadonlyArray<string> | undefined
+  /** Messages that it has passed over. */
+  ignored: ReadonlyArray<string> | undefined
 }
 
 /** @internal */
@@ -135,6 +138,10 @@ export class Runner {
       if (event._tag === "Intended") this.intend(this.placeOf(event.step), at)
       if (event._tag === "Doubted") this.noteOf(this.placeOf(event.step)).doubtedAt = at
       if (event._tag === "UndoFailed") this.noteOf(this.placeOf(event.step)).undoSent = event.sent
+      if (event._tag === "Ignored") {
+        const note = this.noteOf(this.placeOf(event.step))
+        note.ignored = [...note.ignored ?? [], event.event]
+      }
     }
     if (this.state.cause !== undefined) this.failedAt ??= at
   }
@@ -155,7 +162,8 @@ export class Runner {
       doubtedAt: undefined,
       isRegistered: false,
       isInherited: false,
-      undoSent: []
+      undoSent: [],
+      ignored: undefined
     }
   }
 
@@ -363,12 +371,13 @@ export class Runner {
       const { wait } = compiled ?? {}
       if (compiled === undefined || wait === undefined) return yield* Effect.die(new Error("decide named no wait"))
       const until = (this.noteOf(step).intendedAt ?? this.now) + wait.millis
+      const except = this.noteOf(step).ignored ?? []
       for (;;) {
         yield* this.alive
         const { id } = this.entry
         this.entry.isWaiting = true
         const waiting = Effect.ensuring(
-          this.shared.inbox.next(id, compiled.name, this.cancelRequested, until - this.now),
+          this.shared.inbox.next(id, compiled.name, except, this.cancelRequested, until - this.now),
           Effect.sync(() => {
             this.entry.isWaiting = false
           })
@@ -377,7 +386,7 @@ export class Runner {
         const isOver = this.now >= until
         if (found === undefined && isOver) {
           // What has come in time is taken also when it is found late.
-          found = yield* this.shared.inbox.once(id, compiled.name)
+          found = yield* this.shared.inbox.once(id, compiled.name, except)
           if (found === undefined) {
             yield* Effect.sleep(Duration.millis(lookMillis))
             continue
@@ -393,9 +402,26 @@ export class Runner {
         if (found?.value === undefined && !isOver) continue
         const end = waited(compiled, wait, this.results, found?.value, this.shared.resultLimitBytes)
         if (end._tag === "Succeeded") define(this.results, compiled.name, end.value)
+        if (end._tag === "Refuses" && found?.value !== undefined && found.event !== undefined) {
+          return yield* this.passOver(step, found.event)
+        }
         return { ...end, step }
       }
     })
+  }
+
+  /** One message that does not fit keeps nobody from sending another: it is written down, and the step waits on. */
+  private passOver(step: number, event: string): Effect.Effect<Signal> {
+    const { id, saga } = this.entry.id
+    return Effect.as(
+      Effect.annotateLogs(Effect.logWarning("a message for a saga does not fit, and is passed over"), {
+        saga,
+        id,
+        step: this.compiled.steps[step]?.name,
+        event: Redaction.scrub(event)
+      }),
+      { _tag: "Unfit", step, event, reason: "it does not fit its schema" }
+    )
   }
 
   private verify(step: number): Effect_<Signal> {
@@ -512,7 +538,9 @@ export class Runner {
 
   /** The steps that the decision intends, which have surely not started. */
   private unsentOf({ command, events }: Decision): ReadonlyArray<number> {
-    return command._tag === "Run" || command._tag === "Wait" || command._tag === "Group"
+    // A step that waits sends nothing, however long it has waited.
+    if (command._tag === "Wait") return [command.step]
+    return command._tag === "Run" || command._tag === "Group"
       ? events.flatMap((event) => event._tag === "Intended" ? [this.placeOf(event.step)] : [])
       : []
   }

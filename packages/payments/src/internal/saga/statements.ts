@@ -55,7 +55,7 @@ export interface Filters {
 }
 
 /** @internal What a row of `inbox` holds. */
-export const inboxNames = ["key", "step"]
+export const inboxNames = ["key", "step", "except"]
 
 /** @internal */
 export type Statements = ReturnType<typeof make>
@@ -124,11 +124,22 @@ const messages = (name: string, dialect: Dialect, build: Build) => {
     signal: build(`INSERT INTO ${signals} (${signalColumns.join(", ")}) SELECT :key, :step, :event, :value, NOW
 WHERE (SELECT count(*) FROM ${signals} WHERE key = :key) < ${signalsMax} ON CONFLICT DO NOTHING RETURNING key`),
     signalled: build(`SELECT key FROM ${signals} WHERE key = :key AND step = :step AND event = :event`),
-    inbox: build(`SELECT r.p_key, r.p_step, t.cancel_requested, t.pause, (
-  SELECT s.value FROM ${signals} AS s WHERE s.key = r.p_key AND s.step = r.p_step ORDER BY s.at, s.event LIMIT 1
-) FROM ${dialect.name === "pg" ? "(SELECT * FROM " : ""}${rows(dialect, types, inboxNames)}${
-      dialect.name === "pg" ? ")" : ""
-    } AS r LEFT JOIN ${table} AS t ON t.key = r.p_key`)
+    inbox: build(
+      `SELECT r.p_key, r.p_step, r.p_except, t.cancel_requested, t.pause, s.value, s.event FROM ${
+        dialect.name === "pg" ? "(SELECT * FROM " : ""
+      }${rows(dialect, types, inboxNames)}${
+        dialect.name === "pg" ? ")" : ""
+      } AS r LEFT JOIN ${table} AS t ON t.key = r.p_key
+LEFT JOIN ${signals} AS s ON s.key = r.p_key AND s.step = r.p_step AND s.event = (
+  SELECT n.event FROM ${signals} AS n WHERE n.key = r.p_key AND n.step = r.p_step AND n.event NOT IN (
+    ${
+        dialect.name === "sqlite"
+          ? "SELECT value FROM json_each(r.p_except)"
+          : "SELECT jsonb_array_elements_text(CAST(r.p_except AS jsonb))"
+      }
+  ) ORDER BY n.at, n.event LIMIT 1
+)`
+    )
   }
 }
 

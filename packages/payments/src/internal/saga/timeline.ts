@@ -54,6 +54,8 @@ const lineOf = (event: Event, node: (step: string) => string, at: string): strin
       return note(event.by === undefined ? "resumed" : `resumed by ${event.by}, ${event.reason ?? ""}`)
     case "Reversed":
       return note(`to be undone, by ${event.by}, ${event.reason}`)
+    case "Ignored":
+      return fails(event.step, `message ${event.event} passed over, ${event.reason}`)
     case "Redefined":
       return note("another definition goes on")
   }
