@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process"
 import { join } from "node:path"
 import { assert, describe, it, vi } from "vitest"
-import { format } from "../src/compare/table.ts"
+import { format, formatContract } from "../src/compare/table.ts"
 
 // Some of the tests start a process.
 vi.setConfig({ testTimeout: 60_000 })
@@ -41,6 +41,22 @@ describe("format", () => {
   it("says nothing of losses when nobody fails", () => {
     const row = { name: "one", demand: "the first", loss: "nothing.", verdicts: [holds] }
     assert.strictEqual(format({ name: "x", contenders: ["ours"], rows: [row] }).split("\n").length, 3)
+  })
+})
+
+describe("formatContract", () => {
+  it("is a table of cases, and how many each passes", () => {
+    const table = formatContract({
+      contenders: ["a peer 1.0", "ours"],
+      cases: [{ name: "keeps a refusal", passes: [false, true] }, { name: "waits", passes: [true, true] }]
+    })
+    assert.deepStrictEqual(table.split("\n"), [
+      "| the store …     | a peer 1.0 | ours   |",
+      "| --------------- | ---------- | ------ |",
+      "| keeps a refusal | **fails**  | passes |",
+      "| waits           | passes     | passes |",
+      "| passed          | 1 of 2     | 2 of 2 |"
+    ])
   })
 })
 

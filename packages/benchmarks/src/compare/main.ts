@@ -1,7 +1,7 @@
 // `main.ts NAME [--json]` puts one question after the other to a part of this toolkit and to its peers, by running them, and
-// prints the table of the docs. Whatever the verdicts: it ends with 0 when all were asked.
+// prints the tables of the docs. Whatever the verdicts: it ends with 0 when all were asked.
 import { parseArgs } from "node:util"
-import { type Comparison, format } from "./table.ts"
+import { type Comparison, format, formatContract } from "./table.ts"
 
 const comparisons: Record<string, () => Promise<{ readonly run: () => Promise<Comparison> }>> = {
   idempotency: () => import("./idempotency/run.ts"),
@@ -33,5 +33,7 @@ if (wanted === undefined) {
   process.exitCode = 2
 } else {
   const comparison = await (await wanted.load()).run()
-  console.log(wanted.json ? JSON.stringify(comparison, null, 2) : format(comparison))
+  const { contract } = comparison
+  const tables = [format(comparison), ...(contract === undefined ? [] : [formatContract(contract)])]
+  console.log(wanted.json ? JSON.stringify(comparison, null, 2) : tables.join("\n\n"))
 }

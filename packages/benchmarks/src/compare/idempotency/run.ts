@@ -5,6 +5,7 @@ import { settled } from "../settled.ts"
 import type { Comparison, Verdict } from "../table.ts"
 import type { Caller, Contender } from "./contender.ts"
 import { type Contending, load, titles } from "./contenders.ts"
+import * as Contract from "./contract.ts"
 import * as Gateway from "./gateway.ts"
 import * as Network from "./network.ts"
 import * as Process from "./process.ts"
@@ -107,10 +108,12 @@ export const run = (): Promise<Comparison> =>
     const { close, program } = await Process.build()
     undo.push(close)
     const names = Object.keys(titles) as Array<Contending>
+    const contract = await Contract.run(urlOf("redis"))
     const verdicts = await settled(names.map((name) => askAll(program, name)))
     return {
       name: "idempotency",
       contenders: Object.values(titles),
+      contract,
       rows: [...inTurn, ...together].map(({ demand, loss, name }, i) => ({
         name,
         demand,

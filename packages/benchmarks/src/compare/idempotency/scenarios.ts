@@ -397,7 +397,7 @@ export const together: ReadonlyArray<Scenario> = [
     loss:
       "a slow gateway is a double charge. In Lambda the function is ended when its time is up; elsewhere nothing ends it.",
     run: async (stage) => {
-      const leaseMillis = 2 * shortMillis
+      const leaseMillis = 4 * shortMillis
       const { inWork, leave, running } = await enter(stage, stage.one, { leaseMillis })
       await inWork
       const until = performance.now() + 2 * leaseMillis
