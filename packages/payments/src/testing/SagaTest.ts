@@ -23,9 +23,10 @@ import * as books from "../internal/testing/sagaTest/books.ts"
 import { deviationsOf, type Draw, format, parse } from "../internal/testing/sagaTest/choices.ts"
 import * as explorer from "../internal/testing/sagaTest/explore.ts"
 import { instrumentSaga } from "../internal/testing/sagaTest/instrument.ts"
+import type { Awaited, Given } from "../internal/testing/sagaTest/messages.ts"
 import { refusalsOf } from "../internal/testing/sagaTest/refusal.ts"
 import type { Ended, Played } from "../internal/testing/sagaTest/schedule.ts"
-
+import { InvalidOption } from "../Resilience.ts"
 import type * as Saga from "../Saga.ts"
 
 /**
@@ -78,10 +79,45 @@ export interface End<Ctx, E> {
 }
 
 /**
+ * A message that the run is sent from outside, once: see {@link signal}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Message<in Ctx, out Name extends string> {
+  readonly step: Name
+  readonly event: string
+  readonly value: unknown
+  readonly valueOf: ((ctx: Ctx) => unknown) | undefined
+}
+
+/**
+ * A message of the world, for `signals`, as a sender would give it to `Saga.signal`. A `value` that is a function is made from the results
+ * that the saga has come to, as a webhook that names a transaction; such a message does not come before its step.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const signal = <const Name extends string, A, Ctx = unknown>(
+  signal: Saga.Signal<Name, A>,
+  options: { readonly event: string; readonly value: NoInfer<A> | ((ctx: Ctx) => NoInfer<A>) }
+): Message<Ctx, Name> => {
+  const { event, value } = options
+  return {
+    step: signal.name,
+    event,
+    value,
+    valueOf: typeof value === "function" ? value as (ctx: Ctx) => unknown : undefined
+  }
+}
+
+/**
  * What a saga is explored in.
  *
  * - `layer` makes the services of its steps, new ones for each schedule. A `TestGateway` among them is found. They answer at
  *   once or after a time of Effect's clock.
+ * - `signals` are the messages that come for the steps that wait, made by {@link signal}: each to the process that waits for
+ *   it, unless the schedule says otherwise. Of several for one step the first comes first.
  * - `refusals` are the errors with which steps refuse, by name, where the schema of a step's errors yields none.
  * - `invariants` hold whenever a run has ended or is stuck: they succeed, and not with `false`.
  *
@@ -91,6 +127,7 @@ export interface End<Ctx, E> {
 export interface World<Ctx extends { readonly payload: unknown }, E, W> {
   readonly payload: Ctx["payload"]
   readonly layer: Layer.Layer<W, unknown, books.Ledger>
+  readonly signals?: ReadonlyArray<Message<NoInfer<Ctx>, Extract<keyof NoInfer<Ctx>, string>>> | undefined
   readonly refusals?: { readonly [step: string]: unknown } | undefined
   readonly invariants?:
     | { readonly [name: string]: (end: End<Ctx, E>) => Effect.Effect<unknown, unknown, NoInfer<W>> }
@@ -103,7 +140,7 @@ export interface World<Ctx extends { readonly payload: unknown }, E, W> {
  * | option | default | bounds | meaning |
  * |---|---|---|---|
  * | `depth` | 2 | 0 to 4 | how many processes of one run die, freeze, wake early, are shut down, or see it cancelled |
- * | `faults` | 1 | 0 to 4 | how many steps, undos and look-ups are refused, lose their request or reply, or stay down |
+ * | `faults` | 1 | 0 to 4 | how many steps, undos and look-ups are refused, lose their request or reply, or stay down, and messages come otherwise |
  * | `schedulesMax` | 200,000 | 1 to 10,000,000 | where it stops: the report is not complete then |
  *
  * @category models
@@ -173,10 +210,16 @@ const option = reader("SagaTest")
  * run over, one of them at a time; it is shut down while a step runs; the run is cancelled. Steps are refused, their requests and replies are lost,
  * look-ups stay without an answer. What is stuck in the end is resumed once all services work again.
  *
+ * A message comes before there is a run, before the run is at its step, twice, to another process, at the last moment of
+ * the deadline, while that is decided and behind it, and its sender repeats it until there is an answer. A run that waits is
+ * left by a crash, and taken over in time or behind its deadline.
+ *
  * These promises are checked, whatever happens: what leaves was intended before, by the owner of the run, under one key; an
  * undo has a cause, is no undo behind the pivot, comes in reverse order, after a look, with the truth; each obligation is
  * undone at most once and has one outcome; nothing that happened is left in what is `Compensated`, no money taken or held;
- * `Completed` leaves what a run without faults leaves; callers are told what the log says; every run ends.
+ * `Completed` leaves what a run without faults leaves whose waits end so; callers are told what the log says; every run ends.
+ * A wait ends once, with the first message that was kept, or when its time is up and none had come before; a message is new
+ * to one sender alone.
  *
  * **Example** (a reservation whose release is forgotten when nobody knows whether it was made)
  *
@@ -334,6 +377,8 @@ const setupOf = <Ctx extends { readonly payload: unknown }, E, R extends W, W>(
 ): Effect.Effect<explorer.Setup> =>
   Effect.gen(function*() {
     const untyped = saga as unknown as Untyped
+    const awaited = yield* awaitedOf(untyped)
+    const messages = yield* messagesOf(awaited, (world.signals ?? []) as ReadonlyArray<Message<never, string>>)
     const refusals = yield* refusalsOf(untyped, world.refusals ?? {})
     return {
       saga: instrumentSaga(untyped),
@@ -343,12 +388,48 @@ const setupOf = <Ctx extends { readonly payload: unknown }, E, R extends W, W>(
         readonly [string, (end: Ended) => Effect.Effect<unknown, unknown, unknown>]
       >,
       refusalOf: (step) => refusals.get(step),
+      awaited,
+      messages,
       budget: {
         crash: yield* option.integer("depth", options?.depth ?? 2, 0, 4),
         fault: yield* option.integer("faults", options?.faults ?? 1, 0, 4)
       }
     }
   })
+
+/** A year is the longest that a saga waits. */
+const waitMaxMillis = 366 * 24 * 60 * 60 * 1000
+
+const awaitedOf = (saga: Untyped): Effect.Effect<ReadonlyArray<Awaited>> =>
+  Effect.forEach(
+    saga.steps.flatMap(({ name, wait }) => wait === undefined ? [] : [{ name, wait }]),
+    ({ name, wait }) =>
+      Effect.map(
+        wait.deadline === undefined
+          ? Effect.succeed(Number.POSITIVE_INFINITY)
+          : option.millis("deadline", wait.deadline, 1, waitMaxMillis),
+        (millis) => ({ name, millis, isArrival: wait.message === undefined ? undefined : wait.isArrival })
+      )
+  )
+
+const messagesOf = (
+  awaited: ReadonlyArray<Awaited>,
+  messages: ReadonlyArray<Message<never, string>>
+): Effect.Effect<ReadonlyArray<Given>> =>
+  Effect.forEach(
+    messages,
+    ({ event, step, value, valueOf }) =>
+      awaited.some(({ isArrival, name }) => name === step && isArrival !== undefined)
+        ? Effect.succeed({
+          step,
+          event,
+          valueOf: valueOf === undefined ? () => value : (ctx: never) => valueOf(ctx),
+          isFromResults: valueOf !== undefined
+        } as Given)
+        : Effect.die(
+          new InvalidOption({ stage: "SagaTest", option: "signals", expected: "messages that the saga awaits" })
+        )
+  )
 
 const brokenOf = (saga: Saga.Any, { broken, points, trace }: Played): SagaBroken =>
   new SagaBroken({

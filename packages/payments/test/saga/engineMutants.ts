@@ -267,5 +267,60 @@ export const mutants: ReadonlyArray<Mutant> = [
     "attempt",
     "if (outcome._tag === \"Done\") return { _tag: \"Done\", result }",
     "if (outcome !== undefined) return { _tag: \"Done\", result }"
+  ),
+  // Messages
+  m(
+    "a message is lost",
+    "memory",
+    "        signals.set(request.key, [...own, { ...request, at: clock() }])\n",
+    ""
+  ),
+  m(
+    "a message that was sent twice counts twice",
+    "memory",
+    "if (own.some(({ event, step }) => event === request.event && step === request.step)) return \"Known\"",
+    ""
+  ),
+  m(
+    "a message that comes before the run is dropped",
+    "memory",
+    "        signals.set(request.key, [...own, { ...request, at: clock() }])\n",
+    "        if (rows.has(request.key)) signals.set(request.key, [...own, { ...request, at: clock() }])\n"
+  ),
+  m(
+    "the last message of a step counts",
+    "memory",
+    "signals.get(key)?.find((signal)",
+    "signals.get(key)?.findLast((signal)"
+  ),
+  m(
+    "a message of another step counts",
+    "memory",
+    "signals.get(key)?.find((signal) => signal.step === step)?.value",
+    "signals.get(key)?.[0]?.value"
+  ),
+  m(
+    "the time of a wait is up, and nobody looks once more",
+    "runner",
+    "found = yield* this.shared.inbox.once(id, compiled.name)",
+    "found = { value: undefined, cancelRequested: false, pauseRequested: undefined }"
+  ),
+  m(
+    "a message does not count once a wait has begun",
+    "runner",
+    "if (found?.value === undefined && !isOver) continue",
+    "if (!isOver) continue"
+  ),
+  m(
+    "a wait ends before its time",
+    "runner",
+    "const until = (this.intendedAt.get(step) ?? this.now) + wait.millis",
+    "const until = (this.intendedAt.get(step) ?? this.now) + wait.millis / 2"
+  ),
+  m(
+    "a wait that has ended by its time goes on after a crash",
+    "decide",
+    "      return at(() => ({ progress: { _tag: \"Done\", result: event.result } }))",
+    "      return event.result.includes(\"DeadlinePassed\") && state.steps.at(-1)?.progress._tag === \"Waiting\"\n        ? at(() => ({ progress: { _tag: \"Intended\" } }))\n        : at(() => ({ progress: { _tag: \"Done\", result: event.result } }))"
   )
 ]

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Schema } from "effect"
 import { PaymentError, Saga } from "effect-payments"
 import { SagaTest } from "effect-payments/testing"
+import { awaiting, awaitingWorld, challenge } from "./awaiting.ts"
 import { Refusal } from "./checkout.ts"
 import { checkout, world } from "./explored.ts"
 
@@ -99,6 +100,66 @@ describe("steps at the same time", () => {
       120_000
     )
   }
+})
+
+describe("messages", () => {
+  it.live(
+    "come early, late, twice, elsewhere and around crashes, and the promises are kept",
+    () =>
+      Effect.gen(function*() {
+        for (const bounds of [{ depth: 1, faults: 1 }, { depth: 2, faults: 0 }]) {
+          const report = yield* SagaTest.explore(awaiting, awaitingWorld, bounds)
+          yield* Effect.log(`${report.schedules} schedules, ${report.merged} of them merged`)
+          assert.isTrue(report.isComplete)
+          assert.hasAllKeys(report.states, ["Completed", "Compensated"])
+          assert.property(report.coverage["wait challenge"], "freeze before")
+          assert.property(report.coverage["wait delivered"], "stop before")
+          if (bounds.depth > 1) assert.property(report.coverage["find the run that waits"], "late")
+          if (bounds.faults === 0) continue
+          const early = ["comes before the run", "comes before the wait"]
+          const others = [
+            "comes twice",
+            "comes elsewhere",
+            "comes at the last moment",
+            "comes as it is decided",
+            "comes behind the deadline"
+          ]
+          assert.containsAllKeys(report.coverage["message evt_1 of challenge"], [...early, ...others])
+          assert.containsAllKeys(report.coverage["message evt_3 of delivered"], others)
+        }
+      }),
+    120_000
+  )
+
+  it.live("that a step behind the wait forgets are found", () =>
+    Effect.gen(function*() {
+      const invariants = {
+        "it is closed as what it was": ({ ledger }: SagaTest.End<unknown, unknown>) =>
+          Effect.succeed(!ledger.some(({ step }) => step === "close as lost"))
+      }
+      const broken = yield* Effect.flip(SagaTest.explore(awaiting, { ...awaitingWorld, invariants }))
+      assert.strictEqual(broken.invariant, "it is closed as what it was")
+      assert.strictEqual(broken.schedule, "2=comes behind the deadline")
+      const again = yield* Effect.flip(SagaTest.replay(awaiting, { ...awaitingWorld, invariants }, broken.schedule))
+      assert.deepStrictEqual({ ...again }, { ...broken })
+    }))
+
+  it.live("that never come leave a run behind that waits for ever", () =>
+    Effect.gen(function*() {
+      const endless = Saga.make("endless", { payload: Schema.Struct({}) }).pipe(Saga.awaitSignal(challenge))
+      const broken = yield* Effect.flip(SagaTest.explore(endless, small))
+      assert.strictEqual(broken.invariant, "every run ends")
+      assert.include(broken.detail, "challenge")
+      const signals = [SagaTest.signal(challenge, { event: "evt_1", value: { passed: true } })]
+      assert.isTrue((yield* SagaTest.explore(endless, { ...small, signals })).isComplete)
+    }))
+
+  it.live("that nobody awaits are refused", () =>
+    Effect.gen(function*() {
+      const signals = [SagaTest.signal(challenge, { event: "evt_1", value: { passed: true } })] as never
+      const exit = yield* Effect.exit(SagaTest.explore(order(() => release), { ...small, signals }))
+      assert.isTrue(Exit.hasDies(exit))
+    }))
 })
 
 describe("explore", () => {

@@ -1,6 +1,7 @@
 /** What a bundle of the engine with one bug in it is hunted by: answers the promise that is broken. */
 import { Effect } from "effect"
 import { SagaTest } from "effect-payments/testing"
+import { awaiting, awaitingWorld } from "./awaiting.ts"
 import { checkout, world } from "./explored.ts"
 
 // Small ones first: most bugs need one thing to happen.
@@ -9,17 +10,22 @@ const bounds = [{ depth: 0, faults: 1 }, { depth: 1, faults: 0 }, { depth: 1, fa
   faults: 0
 }]
 
+const found = (explored: Effect.Effect<unknown, SagaTest.SagaBroken>) =>
+  Effect.match(explored, {
+    onFailure: ({ invariant, schedule }) => `${invariant} (${schedule})`,
+    onSuccess: () => undefined
+  })
+
 /** Undefined: none is found. */
 export const hunt = (): Promise<string | undefined> =>
   Effect.runPromise(
     Effect.gen(function*() {
       for (const options of bounds) {
-        const found = yield* Effect.match(SagaTest.explore(checkout, world, options), {
-          onFailure: ({ invariant, schedule }) => `${invariant} (${schedule})`,
-          onSuccess: () => undefined
-        })
-        if (found !== undefined) return found
+        const broken = (yield* found(SagaTest.explore(checkout, world, options))) ??
+          (yield* found(SagaTest.explore(awaiting, awaitingWorld, options)))
+        if (broken !== undefined) return broken
       }
-      return undefined
+      // Two messages, both of them early.
+      return yield* found(SagaTest.explore(awaiting, awaitingWorld, { depth: 0, faults: 2 }))
     })
   )

@@ -1,5 +1,6 @@
 import { Effect, Schema } from "effect"
 import { PaymentError, PaymentGateway, Resilience, Saga, UnitOfWork } from "effect-payments"
+import { SagaTest } from "effect-payments/testing"
 
 const Id = Schema.Struct({ id: Schema.String })
 const error = PaymentError.PaymentError
@@ -244,3 +245,20 @@ charge.pipe(
   // @refuse Property 'value' does not exist on type
   Saga.step("reserve", { ...undoable, run: (ctx) => Effect.succeed({ id: `${ctx.challenge.value.passed}` }) })
 )
+
+const world = { payload: { orderId: "1" }, layer: SagaTest.layerLedger }
+const three = SagaTest.signal(challenge, { event: "e", value: { passed: true } })
+export const explored = SagaTest.explore(charge.pipe(Saga.awaitSignal(challenge)), {
+  ...world,
+  signals: [
+    three,
+    SagaTest.signal(challenge, { event: "f", value: ({ payload }) => ({ passed: payload.orderId === "1" }) })
+  ]
+})
+export const foreign = SagaTest.explore(charge.pipe(Saga.sleep("cool down", "1 hour")), {
+  ...world,
+  // @refuse Type '"challenge"' is not assignable to type
+  signals: [three]
+})
+// @refuse Type 'string' is not assignable to type 'boolean'
+SagaTest.signal(challenge, { event: "e", value: { passed: "yes" } })

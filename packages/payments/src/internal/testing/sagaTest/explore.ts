@@ -29,22 +29,29 @@ export interface Found {
 /** @internal */
 export type Setup = Omit<Subject, "isSeen" | "reference">
 
-/** What a run without faults leaves behind, if it completes. */
-const referenceOf = (setup: Setup): Effect.Effect<Truth | undefined> =>
-  Effect.map(
-    play({ ...setup, reference: undefined, isSeen: () => false }, [], { isTraced: false }),
-    ({ state, truth }) => state === "Completed" ? truth : undefined
-  )
+/** What a run leaves behind whose messages come so and to which nothing else happens, if it completes. */
+const referencesOf = (setup: Setup): NonNullable<Subject["reference"]> => {
+  const known = new Map<string, Truth | undefined>()
+  return (plans) =>
+    Effect.suspend(() => {
+      const key = plans.join()
+      return known.has(key) ? Effect.succeed(known.get(key)) : Effect.map(
+        play({ ...setup, plans, reference: undefined, isSeen: () => false }, [], { isTraced: false }),
+        ({ state, truth }) => {
+          const reference = state === "Completed" ? truth : undefined
+          known.set(key, reference)
+          return reference
+        }
+      )
+    })
+}
 
 /** @internal One schedule, with a trace. */
 export const replay = (
   setup: Setup,
   deviations: ReadonlyArray<Deviation | Draw>
 ): Effect.Effect<Played> =>
-  Effect.flatMap(
-    referenceOf(setup),
-    (reference) => play({ ...setup, reference, isSeen: () => false }, deviations, { isTraced: true })
-  )
+  play({ ...setup, reference: referencesOf(setup), isSeen: () => false }, deviations, { isTraced: true })
 
 /** @internal */
 export const explore = (
@@ -57,7 +64,7 @@ export const explore = (
     const isSequential = subject.saga.steps.every(({ group }) => group === undefined)
     const coverage = new Map<string, Map<string, number>>()
     const states = new Map<string, number>()
-    let reference: Truth | undefined
+    const reference = referencesOf(subject)
     let schedules = 0
     let merged = 0
     let level: Array<Child> = [{ deviations: [], behind: undefined }]
@@ -83,7 +90,6 @@ export const explore = (
           const broken = yield* smallest(subject, reference, { deviations, played })
           return { schedules, merged, isComplete: false, coverage, states, broken }
         }
-        if (deviations.length === 0 && played.state === "Completed") reference = played.truth
         next.push(...childrenOf(deviations, played, isSequential))
       }
       level = next
@@ -149,7 +155,7 @@ class Seen {
 /** Drops what is not needed to break the same promise. */
 const smallest = (
   subject: Setup,
-  reference: Truth | undefined,
+  reference: Subject["reference"],
   found: Found
 ): Effect.Effect<Found> =>
   Effect.gen(function*() {

@@ -7,10 +7,12 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import { LogUnavailable, type SagaLog } from "../../../SagaLog.ts"
+import { LogUnavailable, type Run, type RunId, type SagaLog } from "../../../SagaLog.ts"
+import type { Event } from "../../saga/record.ts"
 import type { AnyContext, AnyStep, Doubt, Outcome, Untyped } from "../../saga/step.ts"
 import { GatewayCallMustBeInsideIdempotent } from "../../stack/claim.ts"
 import type { Alternative, Choices } from "./choices.ts"
+import { type Message, type Messages, plan } from "./messages.ts"
 import type { Monitor } from "./monitor.ts"
 import { CurrentProcess, type Process } from "./simulation.ts"
 import type { Trace } from "./trace.ts"
@@ -21,11 +23,21 @@ type Part = "run" | "undo" | "verify"
 
 /** @internal What a schedule and what happens in it share. */
 export interface Stage {
+  readonly id: RunId
   readonly choices: Choices
+  readonly messages: Messages
+  /** A message comes, to a process that does not have the run; awaited. */
+  readonly send: (message: Message) => Effect.Effect<void>
+  /** The same, to this process, which goes on. */
+  readonly sendTo: (process: Process, message: Message) => void
+  /** The same, to one that does not have the run, in so many milliseconds. */
+  readonly sendIn: (message: Message, millis: number) => void
   readonly monitor: Monitor
   readonly trace: Trace
   /** Someone asks for the run to be undone, from outside. */
   readonly cancel: Effect.Effect<void>
+  /** The lease of an owner that is gone is over. */
+  readonly expire: (run: Run) => Effect.Effect<void>
   /** Lets the process close its layer, as a deploy does. */
   readonly shutDown: (process: Process) => void
   /** Whether another process is frozen. */
@@ -93,35 +105,24 @@ export const instrumentLog = (stage: Stage, log: Log): Log => ({
   claim: (request) =>
     inProcess((process) => {
       const label = request.opening === undefined ? "claim" : "claim, with the first intent"
+      const events = request.opening?.events ?? []
+      const claimed = Effect.tap(log.claim(request), (history) =>
+        Effect.sync(() => {
+          if (history?.run.owner !== request.owner || history.run.leaseUntil <= history.now) return
+          stage.monitor.owns(history.run)
+          stage.trace.log(process, `claimed in epoch ${history.run.epoch}`)
+          if (history.run.length === 1) begins(stage, process, events)
+        }))
       return commit(
         stage,
         process,
         label,
         "claim",
-        Effect.tap(log.claim(request), (history) =>
-          Effect.sync(() => {
-            if (history?.run.owner !== request.owner || history.run.leaseUntil <= history.now) return
-            stage.monitor.owns(history.run)
-            stage.trace.log(process, `claimed in epoch ${history.run.epoch}`)
-          }))
+        Effect.andThen(sends(stage, plan.beforeWait, begun(events)), claimed)
       )
     }, log.claim(request)),
-  append: (request) =>
-    inProcess((process) => {
-      const label = request.events.map((event) => "step" in event ? `${event._tag} ${event.step}` : event._tag)
-        .join(", ")
-      return commit(
-        stage,
-        process,
-        label,
-        "append",
-        Effect.tap(log.append(request), ({ appended }) =>
-          Effect.sync(() => {
-            if (appended) stage.monitor.writes(request.epoch, request.events)
-            stage.trace.log(process, appended ? label : `${label}: refused, no longer the owner`)
-          }))
-      )
-    }, log.append(request)),
+  ...appending(stage, log),
+  ...receiving(stage, log),
   orphans: (request) =>
     inProcess((process) =>
       Effect.flatMap(log.orphans(request), (found) => {
@@ -145,6 +146,131 @@ export const instrumentLog = (stage: Stage, log: Log): Log => ({
       return chosen === undefined ? log.release(request) : die(stage, process)
     }, log.release(request))
 })
+
+const appending = (stage: Stage, log: Log): Pick<Log, "append"> => ({
+  append: (request) =>
+    inProcess((process) => {
+      const label = request.events.map((event) => "step" in event ? `${event._tag} ${event.step}` : event._tag)
+        .join(", ")
+      const decided = stage.messages.all.length === 0 ? [] : endedByTime(stage, request.events)
+      const appended = Effect.tap(log.append(request), ({ appended }) => {
+        if (appended) {
+          stage.monitor.writes(request.epoch, request.events, process.simulation.now)
+          begins(stage, process, request.events)
+        }
+        stage.trace.log(process, appended ? label : `${label}: refused, no longer the owner`)
+        return appended ? sends(stage, plan.behind, decided) : Effect.void
+      })
+      const written = Effect.andThen(sends(stage, plan.decided, decided), appended)
+      return commit(
+        stage,
+        process,
+        label,
+        "append",
+        Effect.andThen(sends(stage, plan.beforeWait, begun(request.events)), written)
+      )
+    }, log.append(request))
+})
+
+// --- waits
+
+const receiving = (stage: Stage, log: Log): Pick<Log, "inbox" | "signal"> => ({
+  signal: (request) =>
+    inProcess((process) => {
+      const kept = Effect.tap(log.signal(request), (reply) =>
+        Effect.sync(() => {
+          if (reply === "Kept" && request.key === stage.id.key) {
+            stage.monitor.keeps(request.step, request.event, request.value, process.simulation.now)
+          }
+          stage.trace.log(process, `message ${request.event} of ${request.step}: ${reply}`)
+        }))
+      return process.stage === undefined
+        ? kept
+        : commit(stage, process, `message ${request.event} of ${request.step}`, "signal", kept)
+    }, log.signal(request)),
+  inbox: (requests) =>
+    inProcess((process) => {
+      const at = requests.findIndex(({ key }) => key === stage.id.key)
+      const { step } = requests[at] ?? {}
+      const look = Effect.tap(log.inbox(requests), (found) =>
+        Effect.sync(() => {
+          if (step !== undefined) stage.monitor.looks(step, found[at]?.value)
+        }))
+      return process.stage === undefined || step === undefined ? look : Effect.flatMap(look, (found) => {
+        const { cancelRequested, pauseRequested, value } = found[at] ?? {}
+        // What is wished is news once.
+        const isNews = value !== undefined || pauseRequested !== undefined ||
+          (cancelRequested === true && !process.heard.has(step))
+        if (cancelRequested === true) process.heard.add(step)
+        const left = (stage.monitor.untilOf(step) ?? 0) - process.simulation.now
+        // Who looks beside a look that waits wants to know what there is.
+        return isNews || left <= 0 || process.isWaiting
+          ? Effect.succeed(found)
+          : Effect.flatMap(waits(stage, process, step, left), () => look)
+      })
+    }, log.inbox(requests))
+})
+
+/** Waits at which the run stands once these events are durable. */
+const begun = (events: ReadonlyArray<Event>): ReadonlyArray<string> =>
+  events.flatMap((event) => event._tag === "Intended" ? [event.step] : [])
+
+/** Waits that these events end without a message. */
+const endedByTime = ({ messages }: Stage, events: ReadonlyArray<Event>): ReadonlyArray<string> =>
+  events.flatMap((event) => {
+    if (event._tag !== "Succeeded" && event._tag !== "Failed") return []
+    const isByTime = event._tag === "Failed" || event.result.startsWith("{\"_tag\":\"DeadlinePassed\"")
+    return messages.awaitedAt(event.step) !== undefined && isByTime ? [event.step] : []
+  })
+
+/** The messages of these steps come that are to come now. */
+const sends = (stage: Stage, how: string, steps: ReadonlyArray<string>): Effect.Effect<void> =>
+  stage.messages.all.length === 0 || steps.length === 0 ? Effect.void : Effect.suspend(() =>
+    Effect.forEach(
+      steps.flatMap((step) => stage.messages.due(how, step)),
+      (message) => stage.send(message),
+      { discard: true }
+    )
+  )
+
+/** So long before the time is up comes what comes at the last moment. */
+const lastMillis = 1
+
+const begins = (stage: Stage, process: Process, events: ReadonlyArray<Event>): void => {
+  for (const step of stage.messages.all.length === 0 ? [] : begun(events)) {
+    const left = (stage.monitor.untilOf(step) ?? 0) - process.simulation.now - lastMillis
+    for (const message of stage.messages.due(plan.last, step)) stage.sendIn(message, left)
+  }
+}
+
+const waited = [dieBefore, freezeBefore, stopBefore]
+
+/** The run waits, and there is no message: one comes, or none does until the time is up. */
+const waits = (stage: Stage, process: Process, step: string, left: number): Effect.Effect<void> => {
+  const alternatives = stage.monitor.isCancellable ? [...waited, cancelled] : waited
+  const taken = stage.choices.choose(process.name, `wait ${step}`, offer(stage, process, alternatives))
+  if (taken === cancelled.name) return stage.cancel
+  if (taken === stopBefore.name) {
+    stage.shutDown(process)
+    return Effect.never
+  }
+  return Effect.andThen(before(stage, process, taken), () => {
+    if (taken === woken.name) stage.wake(process)
+    const message = stage.messages.next(step)
+    if (message === undefined) {
+      // Nobody looks until something can have changed.
+      process.isWaiting = true
+      return Effect.map(left === Number.POSITIVE_INFINITY ? Effect.never : Effect.sleep(left), () => {
+        process.isWaiting = false
+      })
+    }
+    if (message.plan === plan.elsewhere) stage.sendIn(message, 0)
+    else stage.sendTo(process, message)
+    return Effect.void
+  })
+}
+
+// --- commits
 
 const committed = [dieBefore, dieAfter, freezeBefore, freezeAfter, loseReply]
 

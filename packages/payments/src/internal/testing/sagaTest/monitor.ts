@@ -7,6 +7,7 @@
 import * as Effect from "effect/Effect"
 import type { Entry, Event, Run, RunId, SagaLog } from "../../../SagaLog.ts"
 import { standing, type StepOfKey, type Truth, twice } from "./books.ts"
+import type { Message, Messages, Taken } from "./messages.ts"
 
 /** @internal A promise that was not kept: which one, and how. */
 export interface Broken {
@@ -42,6 +43,11 @@ export class Monitor {
   private readonly log: Log
   private readonly id: RunId
   private readonly steps: ReadonlyArray<Watched>
+  private readonly messages: Messages
+  /** Waits at which whoever holds the run has seen a message. */
+  private readonly seen = new Set<string>()
+  /** Ends of waits that were written down; what was seen since does not count. */
+  private readonly judged = new Set<string>()
   private readonly keys = new Map<string, string>()
   private readonly owners = new Map<number, string>()
   /** Steps, undos and verifications that have come back well. */
@@ -52,10 +58,11 @@ export class Monitor {
   /** What services were called for, in order, with what came of it: what a crash does not take away. */
   readonly calls: Array<string> = []
 
-  constructor(log: Log, id: RunId, steps: ReadonlyArray<Watched>) {
+  constructor(log: Log, id: RunId, steps: ReadonlyArray<Watched>, messages: Messages) {
     this.log = log
     this.id = id
     this.steps = steps
+    this.messages = messages
   }
 
   breaks(invariant: string, detail: string): void {
@@ -127,7 +134,8 @@ export class Monitor {
     if (cancelledAt === undefined || placeOf(step) < cancelledAt) return
     // A pivot that another process has intended may have left.
     const isInherited = step === pivot && entries[placeOf(step)]?.epoch !== epoch
-    const isTooLate = isInherited || (pivot !== undefined && placeOf(pivot) !== -1 && placeOf(pivot) < cancelledAt)
+    const isTooLate = isInherited || has(events, "Succeeded", pivot) ||
+      (pivot !== undefined && placeOf(pivot) !== -1 && placeOf(pivot) < cancelledAt)
     if (!isTooLate) this.breaks("a cancellation is heard", `"${step}" was called after the run was cancelled`)
   }
 
@@ -184,6 +192,93 @@ export class Monitor {
     else if (isWell || this.calls.at(-1) !== `${part} ${step} false`) this.calls.push(`${part} ${step} ${isWell}`)
   }
 
+  // --- messages
+
+  /** The log has kept a message. */
+  keeps(step: string, event: string, value: string, at: number): void {
+    if (this.messages.find(step, event)?.kept !== undefined) {
+      return this.breaks(countsOnce, `"${event}" of "${step}" was kept twice`)
+    }
+    this.messages.keep(step, event, value, at)
+  }
+
+  /** The sender of a message was told whether it is new. */
+  confirms(message: Message, isNew: boolean): void {
+    message.isConfirmed = true
+    const { given: { event, step }, kept } = message
+    if (kept === undefined) return this.breaks(inTime, `"${event}" of "${step}" was confirmed, and is not kept`)
+    if (isNew && message.isNews) return this.breaks(countsOnce, `"${event}" of "${step}" was new twice`)
+    message.isNews ||= isNew
+  }
+
+  /** The run has looked for the message of a step. */
+  looks(step: string, value: string | undefined): void {
+    if (value !== undefined) this.seen.add(step)
+  }
+
+  /** When the time of a wait is up: undefined until the run has come to it. */
+  untilOf(step: string): number | undefined {
+    const begun = this.read()?.entries.find(({ events }) => has(events, "Intended", step))
+    return begun && begun.at + (this.messages.awaitedAt(step)?.millis ?? Number.POSITIVE_INFINITY)
+  }
+
+  /** The step at which the run waits. */
+  get waitsAt(): string | undefined {
+    const { events } = this
+    return this.messages.awaited.find(({ name }) =>
+      has(events, "Intended", name) && !has(events, "Succeeded", name) && !has(events, "Failed", name)
+    )?.name
+  }
+
+  /** How the waits of the run have ended. */
+  get taken(): Taken {
+    const { events } = this
+    return new Map(this.messages.awaited.flatMap(({ isArrival, name }) => {
+      const end = events.find((event) => event._tag === "Succeeded" && isOf(event, name))
+      if (end?._tag !== "Succeeded" || isArrival === undefined) return []
+      return [[name, isDeadline(isArrival, end.result) ? "deadline" : this.messages.firstOf(name)?.index ?? "deadline"]]
+    }))
+  }
+
+  /** A wait has ended. */
+  private ended(event: Event & { readonly _tag: "Succeeded" | "Failed" }, step: string, now: number): void {
+    const awaited = this.messages.awaitedAt(step)
+    // An entry whose reply was lost is written again.
+    const end = JSON.stringify(event)
+    if (awaited === undefined || this.judged.has(end)) return
+    this.judged.add(end)
+    const until = this.untilOf(step) ?? Number.POSITIVE_INFINITY
+    const first = this.messages.firstOf(step)
+    const isByTime = awaited.isArrival === undefined || event._tag === "Failed" ||
+      isDeadline(awaited.isArrival, event.result)
+    if (!isByTime) {
+      if (first?.kept === undefined) {
+        return this.breaks(waitsTruly, `"${step}" has ended with a message that nobody has sent`)
+      }
+      const value: unknown = JSON.parse(event.result)
+      const expected: unknown = JSON.parse(first.kept.value)
+      if (!isEqual(value, awaited.isArrival === true ? { _tag: "Arrived", value: expected } : expected)) {
+        this.breaks(waitsTruly, `"${step}" has ended with another message than its first, ${event.result}`)
+      }
+      return
+    }
+    if (now < until) return this.breaks(waitsTruly, `"${step}" has ended ${until - now} ms before its time is up`)
+    const isSeen = this.seen.has(step)
+    if (first?.kept !== undefined && (first.kept.at < until || isSeen)) {
+      this.breaks(inTime, `"${first.given.event}" came before the time of "${step}" was up, which ended without it`)
+    }
+  }
+
+  /** Each wait ends at most once. */
+  private waitsOnce(events: ReadonlyArray<Event>): void {
+    for (const { name } of this.messages.awaited) {
+      const ends = events.filter((event) =>
+        (event._tag === "Succeeded" || event._tag === "Failed") && isOf(event, name)
+      )
+      if (ends.length > 1) return this.breaks(waitsTruly, `"${name}" has ended ${ends.length} times`)
+    }
+  }
+
   // --- what is written
 
   owns(run: Run): void {
@@ -195,18 +290,19 @@ export class Monitor {
     this.epoch = Math.max(this.epoch, run.epoch)
   }
 
-  writes(epoch: number, events: ReadonlyArray<Event>): void {
+  writes(epoch: number, events: ReadonlyArray<Event>, now: number): void {
     if (epoch < this.epoch) {
       this.breaks("who was replaced writes nothing", `${events.map(({ _tag }) => _tag).join()} by an old owner`)
     }
-    for (const event of events) this.witnesses(event)
+    for (const event of events) this.witnesses(event, now)
   }
 
-  private witnesses(event: Event): void {
+  private witnesses(event: Event, now: number): void {
     // For what a saga waits, nobody calls.
     const isWait = "step" in event && this.steps.find(({ name }) => name === event.step)?.kind === "wait"
+    if (isWait && (event._tag === "Succeeded" || event._tag === "Failed")) return this.ended(event, event.step, now)
     if (
-      event._tag === "Succeeded" && !isWait && !this.well.has(`run ${event.step}`) &&
+      event._tag === "Succeeded" && !this.well.has(`run ${event.step}`) &&
       !this.well.has(`verify ${event.step}`)
     ) {
       this.breaks("what is written has happened", `"${event.step}" is written down as done, and nobody has seen that`)
@@ -245,6 +341,7 @@ export class Monitor {
       return this.breaks("at most once", `"${double.step}" was ${double.what} twice`)
     }
     this.outcomesOnce(events)
+    this.waitsOnce(events)
     if (state === "Completed") this.completed(events, truth, reference)
     else if (state === "Compensated") this.compensated(events, truth, stepOf)
     else if (state === "FailedCompensation") this.failedCompensation(events)
@@ -310,6 +407,9 @@ export class Monitor {
 const beforeEffect = "intended before it leaves"
 const oneOutcome = "one undo and one outcome for each obligation"
 const truthful = "the state is true"
+const countsOnce = "a message counts once"
+const inTime = "a message that came in time is taken"
+const waitsTruly = "a wait ends with its first message, or when its time is up"
 const undone = "nothing that happened is left"
 
 /** @internal */
@@ -319,6 +419,11 @@ const isOf = (event: Event, step: string | undefined): boolean => "step" in even
 
 const has = (events: ReadonlyArray<Event>, tag: string, step: string | undefined): boolean =>
   events.some((event) => event._tag === tag && isOf(event, step))
+
+const isDeadline = (isArrival: boolean, result: string): boolean =>
+  isArrival && (JSON.parse(result) as { readonly _tag?: unknown })._tag === "DeadlinePassed"
+
+const isEqual = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b)
 
 const sinceResumed = (events: ReadonlyArray<Event>): ReadonlyArray<Event> =>
   events.slice(events.findLastIndex(({ _tag }) => _tag === "Resumed") + 1)

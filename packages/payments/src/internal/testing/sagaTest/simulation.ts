@@ -40,6 +40,10 @@ export class Process {
   readonly held: Array<Task> = []
   /** Where it was frozen, and what it can have known there. */
   frozenAt = ""
+  /** Steps at which it knows that someone wants the run undone. */
+  readonly heard = new Set<string>()
+  /** It looks for a message that does not come. */
+  isWaiting = false
   /** Calls into services that have not come back. */
   calls = 0
   /** What happens in the schedule that it is part of; undefined outside of one. */
@@ -97,6 +101,8 @@ export class Simulation {
   }
   ready: Array<Task> = []
   private timers: Array<Timer> = []
+  /** Tasks since time has passed. */
+  private tasks = 0
 
   schedule(process: Process, run: () => void): void {
     if (process.state !== "Dead") this.ready.push({ process, run })
@@ -120,6 +126,8 @@ export class Simulation {
       for (let turns = 0;;) {
         this.drain(isOver)
         if (isOver()) return Effect.succeed(true)
+        // It turns round and round, and never comes to wait.
+        if (this.tasks > tasksMax) return Effect.succeed(false)
         // What is not on our clock, a promise, may come back by itself.
         if (this.timers.some(({ process }) => process.isRunning && process.calls > 0) && turns++ < turnsMax) {
           return Effect.andThen(realTurns, this.afterTurns(isOver, limit, turn))
@@ -138,12 +146,13 @@ export class Simulation {
   }
 
   private drain(isOver: () => boolean): void {
-    while (this.ready.length > 0) {
+    while (this.ready.length > 0 && this.tasks <= tasksMax) {
       const tasks = this.ready
       this.ready = []
       for (let i = 0; i < tasks.length; i++) {
         const task = tasks[i]
         if (task === undefined) continue
+        this.tasks++
         if (task.process.state === "Running") task.run()
         else if (task.process.state === "Frozen") task.process.held.push(task)
         if (isOver()) {
@@ -161,6 +170,7 @@ export class Simulation {
     if (timer === undefined || timer.at > limit) return false
     this.timers.splice(index, 1)
     this.now = Math.max(this.now, timer.at)
+    this.tasks = 0
     this.ready.push(timer)
     return true
   }
@@ -173,6 +183,8 @@ export class Simulation {
 }
 
 const turnsMax = 4
+
+const tasksMax = 100_000
 
 const realTurns = Effect.repeat(Effect.yieldNow, { times: 2 })
 
