@@ -65,8 +65,8 @@ export const mutants: ReadonlyArray<Mutant> = [
   m(
     "the next step is not intended",
     "decide",
-    "return { events: [event, ...steps.map((step) => intended(shape, step))], command",
-    "return { events: [event], command"
+    "{ events: [event, intended(shape, step + 1)], command: go(shape, step + 1) }",
+    "{ events: [event], command: go(shape, step + 1) }"
   ),
   m(
     "the first step is not intended",
@@ -77,14 +77,14 @@ export const mutants: ReadonlyArray<Mutant> = [
   m(
     "what is done is not written down",
     "decide",
-    "return { events: [event, ...steps.map((step) => intended(shape, step))], command",
-    "return { events: steps.map((step) => intended(shape, step)), command"
+    "{ events: [event, intended(shape, step + 1)], command: go(shape, step + 1) }",
+    "{ events: [intended(shape, step + 1)], command: go(shape, step + 1) }"
   ),
   m(
     "the step after the next comes next",
     "decide",
-    "const next = (unit.at(-1) ?? step) + 1",
-    "const next = (unit.at(-1) ?? step) + (step === 1 ? 2 : 1)"
+    "{ events: [event, intended(shape, step + 1)], command: go(shape, step + 1) }",
+    "{ events: [event, intended(shape, step === 1 ? 3 : step + 1)], command: go(shape, step === 1 ? 3 : step + 1) }"
   ),
   m(
     "a step is done again after a crash",
@@ -314,8 +314,8 @@ export const mutants: ReadonlyArray<Mutant> = [
   m(
     "a wait ends before its time",
     "runner",
-    "const until = (this.intendedAt.get(step) ?? this.now) + wait.millis",
-    "const until = (this.intendedAt.get(step) ?? this.now) + wait.millis / 2"
+    "const until = (this.noteOf(step).intendedAt ?? this.now) + wait.millis",
+    "const until = (this.noteOf(step).intendedAt ?? this.now) + wait.millis / 2"
   ),
   m(
     "a wait that has ended by its time goes on after a crash",
