@@ -349,8 +349,9 @@ const defaultTable = "effect_payments_idempotency"
  * outside of a transaction, as it is for ever on a connection whose other end is gone. Then nobody knows whether it was
  * committed: those that share its commit fail with `StoreUnavailable` (`Unanswered`), may be sent again and recognise
  * themselves, and the others go on over another connection. On Postgres it counts from when the write is sent, the wait for
- * a connection of the pool included; on SQLite, where it is for writes that share a commit, from when the lock is held, for which `busyTimeout` is the bound. Keep it
- * below a third of the shortest lease, for so long one try of a save lasts.
+ * a connection of the pool included; on SQLite, where it is for writes that share a commit, from when the lock is held, for
+ * which `busyTimeout` is the bound. Keep it below a third of the shortest lease, for so long one try of a save lasts. Over
+ * Postgres it bounds COMMIT and ROLLBACK of `transactional: true` and of inboxes too, and six times it their BEGIN.
  *
  * **Gotchas**
  *

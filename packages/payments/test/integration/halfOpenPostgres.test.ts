@@ -2,8 +2,8 @@
 import { NodeCrypto } from "@effect/platform-node"
 import type { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Fiber, Layer, Logger, type Scope } from "effect"
-import { AuditLog, IdempotencyStore, SagaLog, Velocity } from "effect-payments"
+import { Cause, Context, Deferred, Effect, Exit, Fiber, Layer, Logger, Schedule, Schema, type Scope } from "effect"
+import { AuditLog, Idempotency, IdempotencyStore, PaymentError, SagaLog, Velocity } from "effect-payments"
 import { StoreFaults } from "effect-payments/testing"
 import { SqlClient } from "effect/sql"
 import { requestOf } from "../idempotency/request.ts"
@@ -172,6 +172,95 @@ describe("the Postgres store on a connection that is half open", () => {
         const later = (yield* faults.requests).filter(({ number }) => number > (struck?.number ?? Infinity))
         assert.isNotEmpty(later)
         assert.isFalse(later.some(({ connection }) => connection === struck?.connection))
+      })
+    ))
+})
+
+describe("a transaction with the effect inside on a connection that is half open", () => {
+  const options = {
+    scope: Idempotency.Scope.make({ tenant: "acme", operation: "book", version: 1 }),
+    payload: { order: 1 },
+    payloadSchema: Schema.Struct({ order: Schema.Int }),
+    success: Schema.Int,
+    error: PaymentError.PaymentError,
+    transactional: true
+  } as const
+
+  // Of a call's requests: the claim, BEGIN, the effect's own, the record's end, COMMIT.
+  const [begin, commit] = [2, 5]
+
+  /** An effect whose row is written with its record, and how often it ran. */
+  const booking = Effect.fnUntraced(function*(near: Effect.Success<ReturnType<typeof stage>>["near"]) {
+    const sql = Context.get(near, SqlClient.SqlClient)
+    yield* sql.unsafe("CREATE TABLE booked (at timestamptz)")
+    let runs = 0
+    const book = Effect.suspend(() => {
+      runs++
+      return Effect.as(Effect.orDie(sql.unsafe("INSERT INTO booked VALUES (now())")), 1)
+    })
+    const engine = Layer.provide(Idempotency.layer(), Layer.merge(Layer.succeedContext(near), NodeCrypto.layer))
+    const context = Context.merge(near, yield* Layer.build(engine))
+    return {
+      book: Effect.exit(
+        Effect.provideContext(Idempotency.idempotent(book, { ...options, key: Idempotency.Key.make("a") }), context)
+      ),
+      runs: () => runs,
+      rows: Effect.map(sql.unsafe("SELECT 1 FROM booked"), ({ length }) => length)
+    }
+  })
+
+  const tagOf = (exit: Exit.Exit<unknown, unknown>) => {
+    const error = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
+    return error instanceof Idempotency.IdempotencyError ? error.reason._tag : exit._tag
+  }
+
+  it.live("keeps nobody waiting for a BEGIN, and nothing of it runs", () =>
+    on(({ faults, near }) =>
+      Effect.gen(function*() {
+        const { book, rows, runs } = yield* booking(near)
+        yield* faults.plan({ nth: begin, fault: halfOpen })
+        assert.strictEqual(tagOf(yield* book), "StoreUnavailable")
+        assert.strictEqual(runs(), 0)
+        assert.deepStrictEqual(yield* book, Exit.succeed(1))
+        assert.strictEqual(yield* rows, 1)
+      })
+    ))
+
+  it.live("finds out what became of a COMMIT that was done and not answered", () =>
+    on(({ faults, near }) =>
+      Effect.gen(function*() {
+        const { book, rows, runs } = yield* booking(near)
+        yield* faults.plan({ nth: commit, fault: silent })
+        assert.deepStrictEqual(yield* book, Exit.succeed(1))
+        assert.deepStrictEqual(yield* book, Exit.succeed(1))
+        assert.deepStrictEqual([runs(), yield* rows], [1, 1])
+      })
+    ))
+
+  it.live("runs again where the COMMIT did not arrive, and its server knows of the end", () =>
+    on(({ faults, near }) =>
+      Effect.gen(function*() {
+        const { book, rows, runs } = yield* booking(near)
+        yield* faults.plan({ nth: commit, fault: halfOpen })
+        assert.strictEqual(tagOf(yield* book), "StoreUnavailable")
+        assert.strictEqual(yield* rows, 0)
+        assert.deepStrictEqual(yield* book, Exit.succeed(1))
+        assert.deepStrictEqual([runs(), yield* rows], [2, 1])
+      })
+    ))
+
+  it.live("tells that nobody knows where the COMMIT may still arrive, and runs nothing again", () =>
+    on(({ faults, near }) =>
+      Effect.gen(function*() {
+        const { book, rows, runs } = yield* booking(near)
+        const arrives = yield* Deferred.make<void>()
+        yield* faults.plan({ nth: commit, fault: StoreFaults.delayRequest(Deferred.await(arrives)) })
+        assert.strictEqual(tagOf(yield* book), "OutcomeUnknown")
+        assert.strictEqual(yield* rows, 0)
+        yield* Deferred.succeed(arrives, undefined)
+        const end = yield* Effect.repeat(book, { until: Exit.isSuccess, schedule: Schedule.spaced("100 millis") })
+        assert.deepStrictEqual(end, Exit.succeed(1))
+        assert.deepStrictEqual([runs(), yield* rows], [1, 1])
       })
     ))
 })

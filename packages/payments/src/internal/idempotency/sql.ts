@@ -13,6 +13,7 @@ import { direct, type Execute, pooled, type Row, type Rows } from "../sql/execut
 import { integer } from "../sql/integer.ts"
 import { writeTimeoutFault, writeTimeoutMillis } from "../sql/silence.ts"
 import { type Dialect, encodeRows, isIdentifier, pg, sqlite, type Statement, type Values } from "../sql/statement.ts"
+import { inTransactionOfClient } from "../sql/transaction.ts"
 import * as Writer from "../sql/writer.ts"
 import * as machine from "./machine.ts"
 import {
@@ -77,6 +78,7 @@ export const make = Effect.fnUntraced(function*(
     writer,
     dialect,
     statements: statements.make(`"${options.table}"`, dialect),
+    timeoutMillis,
     turns: dialect.name === "sqlite" ? Turns.make() : undefined
   }
   return {
@@ -119,6 +121,7 @@ interface Database {
   readonly writer: Writer.Writer
   readonly dialect: Dialect
   readonly statements: statements.Statements
+  readonly timeoutMillis: number
   /** Where there is one connection. */
   readonly turns: Turns.Turns | undefined
 }
@@ -368,13 +371,15 @@ const outside = <A, E>(sql: SqlClient.SqlClient, self: Effect.Effect<A, E>): Eff
     (inside) => inside ? Effect.updateContext(self, Context.omit(sql.transactionService)) : self
   )
 
-const transactions = ({ sql, turns }: Database): NonNullable<Store["transactions"]> => {
+const transactions = ({ sql, timeoutMillis, turns }: Database): NonNullable<Store["transactions"]> => {
   // An SqlError of the effect's own stays what it is.
-  const open = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | StoreUnavailable, R> =>
-    Effect.mapError(
-      sql.withTransaction(Effect.mapError(self, (error) => ({ _tag: "Own" as const, error }))),
+  const open = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | StoreUnavailable, R> => {
+    const own = Effect.mapError(self, (error) => ({ _tag: "Own" as const, error }))
+    return Effect.mapError(
+      turns === undefined ? inTransactionOfClient(sql, timeoutMillis, own) : sql.withTransaction(own),
       (failure) => failure._tag === "Own" ? failure.error : toUnavailable("commit", failure)
     )
+  }
   return {
     isInside: isInside(sql),
     isOwn: (context) => {

@@ -4,12 +4,14 @@
  * @internal
  */
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type { SqlClient, SqlError } from "./client.ts"
 import type { Execute } from "./execute.ts"
-import { timed } from "./silence.ts"
+import { timed, Unanswered } from "./silence.ts"
 
 /**
  * The reference under which Effect's clients keep the transaction that is begun last. Effect does not export it; under
@@ -48,3 +50,58 @@ const rollBack = (execute: Execute): Effect.Effect<void> =>
     begun()
     return execute("ROLLBACK", [])
   }))
+
+// A connection may have to be waited for until others have ended.
+const beginsWithin = 6
+
+/**
+ * A transaction of the client's own, in which the statements of others run, and that keeps nobody waiting for a silent
+ * database: BEGIN, with the wait for a connection, has six times as long as a write, COMMIT and ROLLBACK as long. What is
+ * given up goes on ending by itself.
+ *
+ * - Without a BEGIN nothing of it runs.
+ * - Without an answer to a COMMIT nobody knows.
+ * - What has failed has not been committed, whatever becomes of the ROLLBACK.
+ */
+export const inTransactionOfClient = <A, E, R>(
+  sql: SqlClient.SqlClient,
+  timeoutMillis: number,
+  self: Effect.Effect<A, E, R>
+): Effect.Effect<A, E | SqlError.SqlError | Unanswered, R> =>
+  Effect.suspend(() => {
+    const end = Deferred.makeUnsafe<A, E | SqlError.SqlError | Unanswered>()
+    let asked: Fiber.Fiber<A, E | SqlError.SqlError> | undefined
+    const run = Effect.withFiber((caller) => {
+      const fork = Effect.runForkWith(caller.context as Context.Context<R>)
+      let timer: Fiber.Fiber<void> | undefined
+      let isGivenUp = false
+      const stop = () => timer?.interruptUnsafe()
+      const wait = (millis: number, given: Exit.Exit<A, E | Unanswered>) => {
+        timer = fork(Effect.map(Effect.sleep(Duration.millis(millis)), () => {
+          isGivenUp = true
+          Deferred.doneUnsafe(end, given)
+          asked?.interruptUnsafe()
+        }))
+      }
+      const body = Effect.suspend(() => {
+        if (isGivenUp) return Effect.interrupt
+        stop()
+        return Effect.onExit(self, (exit) =>
+          Effect.sync(() => wait(timeoutMillis, Exit.isSuccess(exit) ? Exit.fail(new Unanswered()) : exit)))
+      })
+      wait(timeoutMillis * beginsWithin, Exit.fail(new Unanswered()))
+      asked = fork(sql.withTransaction(body))
+      asked.addObserver((exit) => {
+        stop()
+        Deferred.doneUnsafe(end, exit)
+      })
+      return Deferred.await(end)
+    })
+    return Effect.onExitPrimitive(run, () => {
+      if (asked === undefined || Deferred.isDoneUnsafe(end)) {
+        return undefined
+      }
+      asked.interruptUnsafe()
+      return Effect.asVoid(Effect.exit(Deferred.await(end)))
+    })
+  })
