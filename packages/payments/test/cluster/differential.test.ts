@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { TestGateway } from "effect-payments/testing"
 import { checkout, Refusal, Unreachable } from "../saga/checkout.ts"
-import { blind, challenge, grouped, hook, patient, strict, undoing, watched } from "./sagas.ts"
+import { blind, challenge, grouped, hook, nesting, patient, strict, undoing, watched } from "./sagas.ts"
 import { same, type Scenario, type Side } from "./sides.ts"
 
 const order = { orderId: "1" }
@@ -104,6 +104,38 @@ const cases: ReadonlyArray<Case> = [
     ends: "Compensated"
   },
   { name: "nobody can tell, and it is parked", saga: blind("park"), plan: () => ({ b: boom }), ends: "Parked" },
+  // A saga in a saga.
+  { name: "a step is a saga that completes", saga: nesting, ends: "Completed" },
+  {
+    name: "a step is a saga that has completed, and is undone",
+    saga: nesting,
+    plan: () => ({ close: refusal }),
+    ends: "Compensated"
+  },
+  {
+    name: "a step is a saga that is undone of itself",
+    saga: nesting,
+    plan: () => ({ send: refusal }),
+    ends: "Compensated"
+  },
+  {
+    name: "a step is a saga whose undo fails",
+    saga: nesting,
+    plan: () => ({ close: refusal, unpick: refusal }),
+    ends: "FailedCompensation"
+  },
+  {
+    name: "a step is a saga that is reached at the second try",
+    saga: nesting,
+    plan: () => ({ pick: first(unreachable) }),
+    ends: "Completed"
+  },
+  {
+    name: "a step is a saga that hangs once",
+    saga: nesting,
+    plan: () => ({ send: first(Effect.never) }),
+    ends: "Completed"
+  },
   // Tries.
   {
     name: "a step is reached at the third try",

@@ -5,13 +5,15 @@ import { PgClient } from "@effect/sql-pg"
 import { Effect, Layer, Logger, Option, Redacted } from "effect"
 import { ClusterSaga } from "effect-payments/cluster"
 import { ClusterWorkflowEngine, RunnerAddress, SingleRunner } from "effect/cluster"
+import type { SqlClient } from "effect/sql"
 import { closeSync, openSync } from "node:fs"
 import { checkout } from "../saga/checkout.ts"
 import { Death, dieAt, gatewayLayer, shopLayer } from "../saga/fileShop.ts"
 
-/** Where a runner keeps its messages: a file, or a schema of a database that others share. */
+/** Where a runner keeps its messages: a file, or a schema, of its own alone or of a database that others share. */
 export type Storage =
   | { readonly _tag: "Sqlite"; readonly filename: string }
+  | { readonly _tag: "SinglePostgres"; readonly url: string; readonly schema: string }
   | { readonly _tag: "Postgres"; readonly url: string; readonly schema: string; readonly port: number | undefined }
 
 /** All that a worker is told. */
@@ -38,28 +40,30 @@ const hurried = {
   sendRetryInterval: "50 millis"
 } as const
 
+const postgres = ({ schema, url }: { readonly url: string; readonly schema: string }) =>
+  PgClient.layer({ url: Redacted.make(url), maxConnections: 4, startupParameters: { search_path: schema } })
+
+const engineOfOne = <E>(client: Layer.Layer<SqlClient.SqlClient, E>) =>
+  ClusterWorkflowEngine.layer.pipe(
+    Layer.provide(SingleRunner.layer({ runnerStorage: "memory", shardingConfig: hurried })),
+    Layer.provide([client, NodeCrypto.layer])
+  )
+
 /** Without a port a client that runs nothing. */
 const engineOn = (storage: Storage) => {
   if (storage._tag === "Sqlite") {
-    return ClusterWorkflowEngine.layer.pipe(
-      Layer.provide(SingleRunner.layer({ runnerStorage: "memory", shardingConfig: hurried })),
-      Layer.provide([SqliteClient.layer({ filename: storage.filename, busyTimeout: "10 seconds" }), NodeCrypto.layer])
-    )
+    return engineOfOne(SqliteClient.layer({ filename: storage.filename, busyTimeout: "10 seconds" }))
   }
-  const { port, schema, url } = storage
+  if (storage._tag === "SinglePostgres") return engineOfOne(postgres(storage))
+  const { port } = storage
   const runnerAddress = port === undefined
     ? Option.none()
     : Option.some(RunnerAddress.RunnerAddress.make({ host: "127.0.0.1", port }))
-  const client = PgClient.layer({
-    url: Redacted.make(url),
-    maxConnections: 4,
-    startupParameters: { search_path: schema }
-  })
   return ClusterWorkflowEngine.layer.pipe(
     Layer.provide(
       NodeClusterSocket.layer({ clientOnly: port === undefined, shardingConfig: { ...hurried, runnerAddress } })
     ),
-    Layer.provide(client)
+    Layer.provide(postgres(storage))
   )
 }
 

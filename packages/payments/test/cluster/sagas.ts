@@ -96,3 +96,22 @@ export const strict = Saga.make("strict", { payload: Schema.String }).pipe(
   }),
   Saga.pivot("p", { ...rerun, run: () => Effect.as(call("p"), "p") })
 )
+
+const parcel = Saga.make("parcel", { payload: Schema.Struct({ sku: Schema.String }) }).pipe(
+  Saga.step("pick", {
+    ...rerun,
+    run: ({ payload }) => Effect.as(call("pick"), payload.sku),
+    compensate: () => call("unpick")
+  }),
+  Saga.pivot("send", { ...rerun, run: () => Effect.as(call("send"), "sent"), compensate: () => call("recall") })
+)
+
+/** One of its steps is a saga. */
+export const nesting = Saga.make("nesting", { payload: Schema.String }).pipe(
+  Saga.step("hold", { ...rerun, run: () => Effect.as(call("hold"), "h"), compensate: () => call("unhold") }),
+  Saga.nested("parcel", { saga: parcel, payload: (ctx) => ({ sku: `${ctx.payload} ${ctx.hold}` }) }),
+  Saga.pivot("close", {
+    ...rerun,
+    run: (ctx) => Effect.as(call("close"), `${ctx.parcel.results.pick} ${ctx.parcel.results.send}`)
+  })
+)

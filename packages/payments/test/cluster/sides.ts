@@ -13,7 +13,7 @@ import { createHash } from "node:crypto"
 import { makeShop, Shop } from "../saga/checkout.ts"
 
 type World = Shop | PaymentGateway.PaymentGateway
-type AnySaga = Saga.Saga<any, any, World, any>
+type AnySaga = Saga.Saga<any, any, World | Saga.Sagas, any>
 type Ended = Effect.Effect<Saga.Execution<unknown, unknown>, Saga.SagaError>
 
 /** What both can do. */
@@ -104,11 +104,13 @@ export const clusterSide = <E>(
       Saga.SagaError,
       ClusterSaga.ClusterSagas | World
     >
+    // Nested sagas run on our engine here too.
+    const nested = Saga.layer({ sweepEvery: false }).pipe(Layer.provide([SagaLog.layerStoreMemory(), quiet]))
     const layer = runner.pipe(
       Layer.provideMerge(ClusterSaga.layer()),
       Layer.provideMerge(engine),
       Layer.provideMerge(quiet),
-      Layer.provide(Layer.succeedContext(world))
+      Layer.provide([Layer.succeedContext(world), nested])
     )
     return sideOf(name, yield* Layer.build(layer))
   })

@@ -1,6 +1,6 @@
 /** Two runner processes over Postgres, of which one is killed in the middle of a step, and sagas on one runner. */
 import { assert, it } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
+import { Effect, Exit, Fiber, Scope } from "effect"
 import { ClusterSaga } from "effect-payments/cluster"
 import { spawn } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
@@ -8,8 +8,9 @@ import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { inject } from "vitest"
-import { clientOn, type Orders, runnerOf } from "../cluster/runners.ts"
+import { afterAll, inject } from "vitest"
+import { deaths } from "../cluster/deaths.ts"
+import { clientOn, type Orders, runnerOf, type Storage } from "../cluster/runners.ts"
 import { checkout } from "../saga/checkout.ts"
 import { count, readBooks } from "../saga/fileShop.ts"
 import { makeSchema } from "../support/postgres.ts"
@@ -97,26 +98,46 @@ for (
   )
 }
 
-it.live("one runner over Postgres: done, undone, joined, in conflict", () =>
-  Effect.gen(function*() {
-    const folder = yield* directory
-    const schema = yield* makeSchema("cluster_saga")
-    const storage = { _tag: "Postgres", url, schema, port: yield* freePort } as const
-    const orders = { storage, death: "", once: undefined }
-    const good = runnerOf({ ...orders, books: join(folder, "good"), refuses: "" })
-    yield* Effect.gen(function*() {
-      const twice = yield* Effect.forkChild(ClusterSaga.execute(checkout, order, o1))
-      const execution = yield* ClusterSaga.execute(checkout, order, o1)
-      assert.strictEqual(execution._tag, "Completed")
-      assert.deepStrictEqual(yield* Fiber.join(twice), execution)
-      assert.deepStrictEqual(yield* ClusterSaga.result(checkout, o1), execution)
-      const conflict = yield* Effect.flip(ClusterSaga.start(checkout, { orderId: "o2" }, o1))
-      assert.strictEqual(conflict.reason._tag, "IdConflict")
-      assert.strictEqual((yield* Effect.flip(ClusterSaga.result(checkout, { id: "o9" }))).reason._tag, "NotFound")
-    }).pipe(Effect.provide(good))
-    assert.deepStrictEqual(booksOf(join(folder, "good")), paid)
-    const bad = runnerOf({ ...orders, books: join(folder, "bad"), refuses: "ship" })
-    const execution = yield* Effect.provide(ClusterSaga.execute(checkout, order, { id: "o2" }), bad)
-    assert.strictEqual(execution._tag, "Compensated")
-    assert.deepStrictEqual(booksOf(join(folder, "bad")), undone)
-  }).pipe(Effect.scoped), 120_000)
+const storages: ReadonlyArray<readonly [string, (schema: string) => Effect.Effect<Storage>]> = [
+  ["one runner over sockets", (schema) => Effect.map(freePort, (port) => ({ _tag: "Postgres", url, schema, port }))],
+  ["SingleRunner", (schema) => Effect.succeed({ _tag: "SinglePostgres", url, schema })]
+]
+
+it.live.each(storages)(
+  "%s over Postgres: done, undone, joined, in conflict",
+  ([, storageOn]) =>
+    Effect.gen(function*() {
+      const folder = yield* directory
+      const storage = yield* storageOn(yield* makeSchema("cluster_saga"))
+      const orders = { storage, death: "", once: undefined }
+      const good = runnerOf({ ...orders, books: join(folder, "good"), refuses: "" })
+      yield* Effect.gen(function*() {
+        const twice = yield* Effect.forkChild(ClusterSaga.execute(checkout, order, o1))
+        const execution = yield* ClusterSaga.execute(checkout, order, o1)
+        assert.strictEqual(execution._tag, "Completed")
+        assert.deepStrictEqual(yield* Fiber.join(twice), execution)
+        assert.deepStrictEqual(yield* ClusterSaga.result(checkout, o1), execution)
+        const conflict = yield* Effect.flip(ClusterSaga.start(checkout, { orderId: "o2" }, o1))
+        assert.strictEqual(conflict.reason._tag, "IdConflict")
+        assert.strictEqual((yield* Effect.flip(ClusterSaga.result(checkout, { id: "o9" }))).reason._tag, "NotFound")
+      }).pipe(Effect.provide(good))
+      assert.deepStrictEqual(booksOf(join(folder, "good")), paid)
+      const bad = runnerOf({ ...orders, books: join(folder, "bad"), refuses: "ship" })
+      const execution = yield* Effect.provide(ClusterSaga.execute(checkout, order, { id: "o2" }), bad)
+      assert.strictEqual(execution._tag, "Compensated")
+      assert.deepStrictEqual(booksOf(join(folder, "bad")), undone)
+    }).pipe(Effect.scoped),
+  120_000
+)
+
+const scope = Scope.makeUnsafe()
+afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+
+deaths(
+  "SingleRunner and Postgres",
+  { forward: ["authorize:after", "capture:after", "ship:before"], unwinding: ["refund:after"] },
+  async () => {
+    const schema = await Effect.runPromise(Scope.provide(makeSchema("cluster_saga"), scope))
+    return { _tag: "SinglePostgres", url, schema }
+  }
+)

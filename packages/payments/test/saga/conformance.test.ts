@@ -1,7 +1,8 @@
 /**
  * The scenarios of the public manifest of saga conformance of durable-workflow (suite 38, `saga_runtime_contract`), by their
- * ids, over SQLite. Where it asks for two languages there are two processes here, each with an engine of its own; what it asks
- * of installed artifacts, `npm run check:packages` does.
+ * ids, over SQLite. Where it asks for two languages there are two processes here, each with an engine of its own. The twelfth,
+ * `published_artifact_install_only`, needs artifacts that are packed and installed outside of the repository: it is in
+ * `scripts/consumer.ts`, which `npm run check:packages` runs there.
  */
 import { SqliteClient } from "@effect-payments/sqlite"
 import { NodeCrypto } from "@effect/platform-node"
