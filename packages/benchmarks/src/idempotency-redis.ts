@@ -1,6 +1,7 @@
 // First calls and replays on Redis, one after the other and 64 at once, beside what has no guarantees and the same commands
 // on the wire: a bare SET NX and SET for a first call, a bare SET NX GET for a replay. Then beside the scripts that the store
 // sends, sent by nobody but the client: what is between them and the two commands is the server's part, and the rest is ours.
+// The least scripts tell how much of that is any store's that has a clock, a fingerprint and a fence, and how much the index.
 // And beside Powertools over the same Redis, with a key apart from the payload. Its check that the payload is the same stays off: what it saves on Redis at the
 // end of a call has lost the hash, and each replay would be refused.
 import { CachePersistenceLayer } from "@aws-lambda-powertools/idempotency/cache"
@@ -138,6 +139,40 @@ const scriptsOf = async (client: Client, count: number) => {
   }
 }
 
+// --- the least that such a store has to do: one record, the clock of the server, the fingerprint and the fence, and no index
+
+const serverTime =
+  `local t = redis.call("TIME") local now = string.format("%.0f", t[1] * 1000 + math.floor(t[2] / 1000))\n`
+
+const leastClaim = `${serverTime}
+for i, key in ipairs(KEYS) do
+  local found = redis.call("GET", key)
+  if found then return found end
+  redis.call("SET", key, "Claimed\\n" .. now .. "\\n" .. ARGV[i])
+end
+return now`
+
+const leastFinish = `${serverTime}
+for i, key in ipairs(KEYS) do
+  local fence, rest = string.match(redis.call("GET", key) or "", "^Claimed\\n(%d+)\\n(.*)$")
+  if fence ~= ARGV[1] then return 0 end
+  redis.call("SET", key, "Succeeded\\n" .. now .. "\\n" .. rest .. ARGV[2])
+end
+return 1`
+
+const leastOf = async (client: Client, count: number) => {
+  const [claim = "", finish = ""] = await Promise.all(
+    [leastClaim, leastFinish].map((lua) => client.sendCommand<string>(["SCRIPT", "LOAD", lua]))
+  )
+  const records = Array.from({ length: count }, () => claimed)
+  return async () => {
+    const keys = Array.from({ length: count }, () => `least:${fresh()}`)
+    const fence = await client.sendCommand<string>(["EVALSHA", claim, `${count}`, ...keys, ...records])
+    await effectPromise()
+    await client.sendCommand(["EVALSHA", finish, `${count}`, ...keys, fence, `{"id":"ch_1","status":"authorized"}`])
+  }
+}
+
 // --- the run
 
 const compare = async (url: string, concurrency: Concurrency) => {
@@ -157,12 +192,14 @@ const compare = async (url: string, concurrency: Concurrency) => {
     await client.sendCommand(["SET", "bare:replayed", succeeded])
     const together = shared[concurrency]
     const scripts = await scriptsOf(client, together)
+    const least = await leastOf(client, together)
     for (const key of replayed) {
       await runtime.runPromise(ours(key))
       await peer({ key, payload: charge })
     }
     const contenders = {
       "SET NX and SET": many(setTwice(client)),
+      "the least scripts, first call": callers(concurrency, least, together),
       "scripts alone, first call": callers(concurrency, scripts.firstCall, together),
       "first call": fibers(runtime, concurrency, fresh),
       "SET NX GET": many(setOrGet(client)),
