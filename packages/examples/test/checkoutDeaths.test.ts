@@ -10,6 +10,7 @@ import { Accounting } from "../src/checkout/Accounting.ts"
 import { checkout } from "../src/checkout/checkout.ts"
 import { Fulfilment } from "../src/checkout/Fulfilment.ts"
 import type { Order } from "../src/checkout/Order.ts"
+import { authentication, confirmation, secured } from "../src/checkout/secured.ts"
 
 const order: Order = {
   orderId: "order-1",
@@ -121,5 +122,59 @@ describe("a checkout whose process dies", () => {
 
   it.each(places)("at: %s", (_, point, fate) => {
     assert.isAbove(report.coverage[point]?.[fate] ?? 0, 0)
+  })
+})
+
+const signals = [
+  SagaTest.signal(authentication, { event: "evt_1", value: "passed" }),
+  SagaTest.signal(confirmation, {
+    event: "evt_2",
+    value: ({ capture }: { readonly capture: PaymentGateway.Transaction }) => ({ transactionId: capture.id })
+  })
+]
+
+const waits: ReadonlyArray<readonly [place: string, point: string, fate: string]> = [
+  ["the run waits for the payer", "Succeeded authorize, Intended authentication", "die after"],
+  ["a process that waits is stopped", "wait authentication", "stop before"],
+  ["whoever took the webhook has not told the log", "message evt_1 of authentication", "die before"],
+  ["whoever took the webhook has told the log, and nobody else", "message evt_1 of authentication", "die after"],
+  ["the payer has passed, and capture has not left", "Succeeded authentication, Intended capture", "die after"],
+  ["the time is up, and nothing is written down", "Failed authentication", "die before"],
+  ["the time is up, and nothing is undone", "Failed authentication", "die after"],
+  ["the run waits for the confirmation", "Succeeded ship, Intended confirmation", "die after"]
+]
+
+const comings = [
+  "comes before the run",
+  "comes before the wait",
+  "comes twice",
+  "comes elsewhere",
+  "comes at the last moment",
+  "comes behind the deadline"
+]
+
+describe("a checkout whose payer authenticates, and whose process dies", () => {
+  let report: SagaTest.Report
+
+  beforeAll(async () => {
+    report = await Effect.runPromise(
+      SagaTest.explore(secured, { payload: order, layer, signals }, { depth: 1, faults: 1 }).pipe(
+        Effect.provide(Logger.layer([]))
+      )
+    )
+  }, 300_000)
+
+  it("is all done or all undone by the next one, whenever its webhooks come", () => {
+    assert.isTrue(report.isComplete)
+    assert.isAbove(report.schedules, 1000)
+    assert.hasAllKeys(report.states, ["Completed", "Compensated"])
+  })
+
+  it.each(waits)("at: %s", (_, point, fate) => {
+    assert.isAbove(report.coverage[point]?.[fate] ?? 0, 0)
+  })
+
+  it.each(comings)("where the payer's answer %s", (fate) => {
+    assert.isAbove(report.coverage["message evt_1 of authentication"]?.[fate] ?? 0, 0)
   })
 })

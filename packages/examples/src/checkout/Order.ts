@@ -87,18 +87,18 @@ export class NotAuthenticated
   }
 }
 
-/** The gateway has not confirmed what it has captured. */
+/** The gateway confirms another capture than the one of this order. */
 export class NotConfirmed extends Schema.TaggedError<NotConfirmed>()("NotConfirmed", { orderId: Schema.String }) {
   readonly disposition = "Refused" as const
   override get message(): string {
-    return `the capture of ${this.orderId} is not confirmed`
+    return `another capture than that of ${this.orderId} is confirmed`
   }
 }
 
-/** What the fraud rules said could not be kept, so nothing was sent. */
+/** What has to be on record could not be kept, so nothing was sent. */
 export class NotKept extends Schema.TaggedError<NotKept>()("NotKept", {}) {
   readonly disposition = "NotExecuted" as const
   override get message(): string {
-    return "the assessment could not be kept; nothing was sent"
+    return "the audit entry could not be kept; nothing was sent"
   }
 }

@@ -8,12 +8,12 @@
  * | step | waits for | until | then |
  * |---|---|---|---|
  * | `authentication` | the payer's answer to the challenge | the deadline | what is held is voided, the stock given back |
- * | `confirmation` | the gateway's word that it has captured | 7 days | parked: someone has to ask the gateway |
+ * | `confirmation` | the gateway's word that it has captured | 7 days | kept for the reconciliation, and the receipt is sent |
  *
  * A card that needs no challenge goes through the same steps: the event that its authorization has succeeded is the answer.
  */
 import { type Duration, Effect, Schema } from "effect"
-import { PaymentError, PaymentGateway, Saga, SagaOperator, Webhook } from "effect-payments"
+import { AuditLog, PaymentError, PaymentGateway, Saga, SagaOperator, Webhook } from "effect-payments"
 import { Event } from "../gateway-sim/Wire.ts"
 import { Accounting } from "./Accounting.ts"
 import { giveBack, hold, letGo, lookedUp, take } from "./checkout.ts"
@@ -47,6 +47,12 @@ const referenceOf = (orderId: string): string => `${name}/${orderId}`
 
 const orderOf = (reference: string | undefined): string | undefined =>
   reference?.startsWith(`${name}/`) === true ? reference.slice(name.length + 1) : undefined
+
+/** The gateway itself has said that it captured, and its webhook never came: somebody looks, and nobody waits for it. */
+const unconfirmed = (orderId: string) =>
+  AuditLog.record({ event: "payment", action: "confirm capture", resource: orderId, outcome: "unknown" }).pipe(
+    Effect.mapError(() => new NotKept({}))
+  )
 
 /** Runs keep no deadline: a process with another one goes on with them by its own. */
 export const make = (options?: { readonly deadline?: Duration.Input | undefined }) =>
@@ -101,10 +107,13 @@ export const make = (options?: { readonly deadline?: Duration.Input | undefined 
     Saga.awaitSignal(confirmation, { deadline: "7 days" }),
     Saga.retriable("receipt", {
       success: Schema.Void,
-      run: ({ capture, confirmation, payload }) =>
-        confirmation._tag === "Arrived" && confirmation.value.transactionId === capture.id
-          ? Effect.flatMap(Fulfilment, ({ sendReceipt }) => sendReceipt(payload))
-          : Effect.fail(new NotConfirmed(payload)).pipe(Saga.park("the gateway has not confirmed the capture")),
+      run: ({ capture, confirmation, payload }) => {
+        const receipt = Effect.flatMap(Fulfilment, ({ sendReceipt }) => sendReceipt(payload))
+        if (confirmation._tag === "DeadlinePassed") return Effect.andThen(unconfirmed(payload.orderId), receipt)
+        return confirmation.value.transactionId === capture.id
+          ? receipt
+          : Effect.fail(new NotConfirmed(payload)).pipe(Saga.park("the gateway confirms another capture"))
+      },
       verify: "rerun"
     })
   )
