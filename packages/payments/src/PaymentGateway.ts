@@ -324,11 +324,10 @@ export const make = (capabilities: Capabilities, implementation: Implementation)
     : Duration.toMillis(Duration.fromInputUnsafe(capabilities.deduplicates))
   const method = <Request>(
     name: "authorize" | "capture" | "void" | "refund",
-    schema: Schema.Codec<Request, unknown>,
+    encode: (request: Request) => Effect.Effect<string, unknown>,
     send: (request: Request, downstreamKey: string) => Effect.Effect<Transaction, PaymentError>,
     partial: boolean
   ): Method<Request> => {
-    const encode = Schema.encodeEffect(Schema.fromJsonString(schema))
     return Effect.fnUntraced(function*(request: Request) {
       const claim = yield* GatewayCallMustBeInsideIdempotent
       if (!partial) yield* refusePart(name, request)
@@ -350,13 +349,18 @@ export const make = (capabilities: Capabilities, implementation: Implementation)
   }
   return PaymentGateway.of({
     capabilities,
-    authorize: method("authorize", AuthorizeRequest, implementation.authorize, true),
-    capture: method("capture", CaptureRequest, implementation.capture, capabilities.partialCapture),
-    void: method("void", VoidRequest, implementation.void, true),
-    refund: method("refund", RefundRequest, implementation.refund, capabilities.partialRefund),
+    authorize: method("authorize", encodeAuthorize, implementation.authorize, true),
+    capture: method("capture", encodeCapture, implementation.capture, capabilities.partialCapture),
+    void: method("void", encodeVoid, implementation.void, true),
+    refund: method("refund", encodeRefund, implementation.refund, capabilities.partialRefund),
     lookup: capabilities.lookup ? implementation.lookup : () => Effect.succeed(stillUnknown)
   })
 }
+
+const encodeAuthorize = Schema.encodeEffect(Schema.fromJsonString(AuthorizeRequest))
+const encodeCapture = Schema.encodeEffect(Schema.fromJsonString(CaptureRequest))
+const encodeVoid = Schema.encodeEffect(Schema.fromJsonString(VoidRequest))
+const encodeRefund = Schema.encodeEffect(Schema.fromJsonString(RefundRequest))
 
 const refusePart = (name: string, request: unknown): Effect.Effect<void, PaymentError> =>
   (request as { readonly money?: unknown }).money === undefined

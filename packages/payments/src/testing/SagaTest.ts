@@ -208,7 +208,7 @@ const option = reader("SagaTest")
  *
  * Before and after each commit of the log and each step and undo a process dies or freezes until another one has taken the
  * run over, one of them at a time; it is shut down while a step runs; the run is cancelled. Steps are refused, their requests and replies are lost,
- * look-ups stay without an answer. What is stuck in the end is resumed once all services work again.
+ * those with a `timeout` of their own also without a word until it strikes; look-ups stay without an answer. What is stuck in the end is resumed once all services work again.
  *
  * A message comes before there is a run, before the run is at its step, twice, to another process, at the last moment of
  * the deadline, while that is decided and behind it, and its sender repeats it until there is an answer. A run that waits is

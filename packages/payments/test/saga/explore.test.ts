@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Schema } from "effect"
-import { PaymentError, Saga } from "effect-payments"
+import { PaymentError, PaymentGateway, Saga } from "effect-payments"
 import { SagaTest } from "effect-payments/testing"
 import { awaiting, awaitingWorld, challenge } from "./awaiting.ts"
 import { Refusal } from "./checkout.ts"
@@ -25,6 +25,9 @@ describe("the checkout", () => {
             assert.property(report.coverage[name], "die after")
           }
           assert.property(report.coverage["Succeeded capture, Intended ship"], "freeze after")
+          // It has a time of its own.
+          assert.containsAllKeys(report.coverage["run authorize"], ["time out", "time out after"])
+          assert.notProperty(report.coverage["run capture"], "time out")
         }),
       300_000
     )
@@ -178,6 +181,37 @@ describe("explore", () => {
     Effect.gen(function*() {
       const broken = yield* Effect.flip(SagaTest.explore(careless, small))
       assert.strictEqual(broken.invariant, "at most once")
+    }))
+
+  it.live("finds a look-up that takes a step whose time was up for one that never happened", () =>
+    Effect.gen(function*() {
+      // A service that does not know its calls again.
+      const has = Effect.flatMap(SagaTest.Ledger, ({ has }) => has("hold"))
+      const hasty = (isHasty: boolean) =>
+        Saga.make("hasty", { payload: Schema.Struct({}) }).pipe(
+          Saga.step("hold", {
+            ...kept("hold"),
+            run: () => Effect.asVoid(Effect.flatMap(SagaTest.Ledger, ({ done }) => done("hold"))),
+            compensate: () =>
+              Effect.flatMap(SagaTest.Ledger, ({ has, undone }) =>
+                Effect.flatMap(has("hold"), (happened) =>
+                  happened ? undone("hold") : Effect.succeed(Saga.skip("gone")))),
+            timeout: "5 seconds",
+            verify: (_, { cause }) =>
+              isHasty && cause === "timeout"
+                ? Effect.succeed(PaymentGateway.neverHappened)
+                : Effect.map(
+                  has,
+                  (happened) =>
+                    happened ? PaymentGateway.happened<void>(undefined) : PaymentGateway.neverHappened
+                )
+          }),
+          Saga.pivot("ship", ship)
+        )
+      assert.isTrue((yield* SagaTest.explore(hasty(false), small, { depth: 1 })).isComplete)
+      const broken = yield* Effect.flip(SagaTest.explore(hasty(true), small))
+      assert.strictEqual(broken.invariant, "at most once")
+      assert.include(broken.schedule, "time out after")
     }))
 
   it.live("checks what the user says too", () =>

@@ -46,6 +46,7 @@ export interface Stage {
   readonly wake: (by: Process) => void
   /** What a refusal of this step is; undefined where it may not be refused. */
   readonly refusalOf: (step: string) => { readonly error: unknown } | undefined
+  readonly isKnownKey: (key: string) => boolean
   /** A downstream key is one of this step's. */
   readonly knowKey: (key: string, step: string, isUndo: boolean) => void
   /** Answers that go on being lost, until an operator has repaired the services. */
@@ -69,6 +70,8 @@ const refuse = fault("refuse")
 const loseReply = fault("lose reply")
 const loseRequest = fault("lose request")
 const down = fault("down")
+const hang = fault("time out")
+const hangAfter = fault("time out after")
 
 /** The process is gone: nothing of it happens any more. */
 const die = (stage: Stage, process: Process): Effect.Effect<never> => {
@@ -351,7 +354,8 @@ const verifying = (step: AnyStep, verify: Verify): Verify =>
     Object.fromEntries(Object.getOwnPropertySymbols(verify).map((key) => [key, Reflect.get(verify, key)]))
   ) as never
 
-const phases = ["authorize", "capture", "void", "refund"]
+const firstPhase = "authorize"
+const otherPhases = ["capture", "void", "refund"]
 
 const offered: Readonly<Record<Part, ReadonlyArray<Alternative>>> = {
   run: [dieBefore, dieAfter, freezeAfter, stopBefore, stopAfter],
@@ -369,14 +373,17 @@ const effect = (step: AnyStep, part: Part, call: () => Any, told?: string): Any 
     stage.monitor.leaves({ step: step.name, part, epoch: claim.fence })
     if (told !== undefined) stage.monitor.tells(step.name, told)
     if (part === "verify") return strike(stage, step, part, process, call)
-    return Effect.flatMap(
-      Effect.forEach(phases, (phase) => claim.downstreamKey(phase)),
-      (keys) => {
-        stage.monitor.sends(step.name, part, keys[0] ?? "")
-        for (const key of keys) stage.knowKey(key, step.name, part === "undo")
-        return strike(stage, step, part, process, call)
-      }
-    )
+    return Effect.flatMap(claim.downstreamKey(firstPhase), (first) => {
+      stage.monitor.sends(step.name, part, first)
+      const struck = Effect.suspend(() => strike(stage, step, part, process, call))
+      if (stage.isKnownKey(first)) return struck
+      stage.knowKey(first, step.name, part === "undo")
+      return Effect.andThen(
+        Effect.forEach(otherPhases, (phase) =>
+          Effect.map(claim.downstreamKey(phase), (key) => stage.knowKey(key, step.name, part === "undo"))),
+        struck
+      )
+    })
   })
 
 /** What was lost: nobody can tell whether it happened. */
@@ -401,10 +408,13 @@ const strike = (stage: Stage, step: AnyStep, part: Part, process: Process, call:
   if (taken === down.name) stage.down.set(name, part === "verify" ? process : undefined)
   if (isDown || taken === down.name) {
     stage.trace.call(process, name, "no answer")
-    stage.monitor.comes(step.name, part, false)
+    stage.monitor.isLost(step.name, part)
     return Effect.die(new Lost("request"))
   }
   switch (taken) {
+    case hang.name:
+      stage.trace.call(process, name, "lost on its way, and nobody says so")
+      return Effect.never
     case refuse.name:
       stage.trace.call(process, name, "refused")
       return Effect.fail(stage.refusalOf(step.name)?.error)
@@ -424,7 +434,13 @@ const faultsOf = (stage: Stage, step: AnyStep, part: Part): ReadonlyArray<Altern
     ? [down]
     : part === "undo"
     ? [loseReply, loseRequest, down]
-    : [...stage.refusalOf(step.name) === undefined ? [] : [refuse], loseReply, loseRequest, down]
+    : [
+      ...stage.refusalOf(step.name) === undefined ? [] : [refuse],
+      loseReply,
+      loseRequest,
+      down,
+      ...step.timeout === undefined ? [] : [hang, hangAfter]
+    ]
 
 /** It happens, whatever becomes of its answer. */
 const called = (
@@ -448,6 +464,10 @@ const called = (
         if (taken === loseReply.name) {
           stage.trace.note(process, `does not hear the answer of ${name}`)
           return Effect.die(new Lost("reply"))
+        }
+        if (taken === hangAfter.name) {
+          stage.trace.note(process, `waits for the answer of ${name}`)
+          return Effect.never
         }
         if (taken === stopAfter.name) {
           stage.shutDown(process)

@@ -185,11 +185,18 @@ export class Monitor {
     this.keys.set(`${part} ${step}`, key)
   }
 
-  /** A call has come back well, or a look-up has found it. */
+  /** A call has come back well, or a look-up has found it. What has failed a service may have counted. */
   comes(step: string, part: Leaving["part"], isWell: boolean): void {
     if (isWell) this.well.add(`${part} ${step}`)
     if (part === "verify") this.looked.add(step)
-    else if (isWell || this.calls.at(-1) !== `${part} ${step} false`) this.calls.push(`${part} ${step} ${isWell}`)
+    else this.calls.push(`${part} ${step} ${isWell}`)
+  }
+
+  /** A call has not come to its service, again and again. */
+  isLost(step: string, part: Leaving["part"]): void {
+    const call = `${part} ${step} lost`
+    if (part === "verify") this.looked.add(step)
+    else if (this.calls.at(-1) !== call) this.calls.push(call)
   }
 
   // --- messages

@@ -119,7 +119,7 @@ interface Living {
 
 class Player {
   private readonly subject: Subject
-  private readonly simulation = new Simulation()
+  private readonly simulation: Simulation
   private readonly ledger = makeLedger()
   private readonly choices: Choices
   private readonly messages: Messages
@@ -146,6 +146,7 @@ class Player {
   constructor(subject: Subject, deviations: ReadonlyArray<Deviation | Draw>, isTraced: boolean) {
     this.subject = subject
     this.choices = new Choices(deviations, subject.budget, (by) => this.behindOf(by))
+    this.simulation = new Simulation(isTraced)
     this.trace = new Trace(isTraced, this.simulation.now)
     this.world = new Process(this.simulation, "World", 1)
     this.sender = new Process(this.simulation, "Receiver", 1_000)
@@ -235,6 +236,7 @@ class Player {
         }
       },
       refusalOf: subject.refusalOf,
+      isKnownKey: (key) => keys.has(key),
       knowKey: (key, step, isUndo) => keys.set(key, { step, isUndo }),
       down: new Map(),
       struck: new Set()

@@ -74,7 +74,7 @@ export class Process {
   /** Runs in this process; the answer is told when there is one. */
   fork<A, E>(self: Effect.Effect<A, E, never>, context?: Context.Context<never>): Running<A, E> {
     const services = context === undefined ? this.context : Context.merge(context, this.context)
-    const fiber = Effect.runForkWith(services)(self)
+    const fiber = this.simulation.atWork(() => Effect.runForkWith(services)(self))
     return {
       get exit() {
         return fiber.pollUnsafe()
@@ -96,6 +96,7 @@ export const CurrentProcess = Context.Reference<Process | undefined>("effect-pay
 /** @internal */
 export class Simulation {
   now = startMillis
+  readonly isTraced: boolean
   get age(): number {
     return this.now - startMillis
   }
@@ -103,6 +104,21 @@ export class Simulation {
   private timers: Array<Timer> = []
   /** Tasks since time has passed. */
   private tasks = 0
+
+  constructor(isTraced: boolean) {
+    this.isTraced = isTraced
+  }
+
+  /** Errors by the thousand, most of which nobody reads, have no stacks unless they are to be read. */
+  atWork<A>(work: () => A): A {
+    const { stackTraceLimit } = Error
+    if (!this.isTraced) Error.stackTraceLimit = 0
+    try {
+      return work()
+    } finally {
+      Error.stackTraceLimit = stackTraceLimit
+    }
+  }
 
   schedule(process: Process, run: () => void): void {
     if (process.state !== "Dead") this.ready.push({ process, run })
@@ -124,7 +140,7 @@ export class Simulation {
     const limit = this.now + limitMillis
     const turn: Effect.Effect<boolean> = Effect.suspend(() => {
       for (let turns = 0;;) {
-        this.drain(isOver)
+        this.atWork(() => this.drain(isOver))
         if (isOver()) return Effect.succeed(true)
         // It turns round and round, and never comes to wait.
         if (this.tasks > tasksMax) return Effect.succeed(false)
