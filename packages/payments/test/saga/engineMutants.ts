@@ -296,14 +296,14 @@ export const mutants: ReadonlyArray<Mutant> = [
   m(
     "a message of another step counts",
     "memory",
-    "signals.get(key)?.find((signal) => signal.step === step)?.value",
-    "signals.get(key)?.[0]?.value"
+    "find((signal) => signal.step === step && !except",
+    "find((signal) => !except"
   ),
   m(
     "the time of a wait is up, and nobody looks once more",
     "runner",
-    "found = yield* this.shared.inbox.once(id, compiled.name)",
-    "found = { value: undefined, cancelRequested: false, pauseRequested: undefined }"
+    "found = yield* this.shared.inbox.once(id, compiled.name, except)",
+    "found = { event: undefined, value: undefined, cancelRequested: false, pauseRequested: undefined }"
   ),
   m(
     "a message does not count once a wait has begun",

@@ -193,17 +193,17 @@ describe("explore", () => {
             ...kept("hold"),
             run: () => Effect.asVoid(Effect.flatMap(SagaTest.Ledger, ({ done }) => done("hold"))),
             compensate: () =>
-              Effect.flatMap(SagaTest.Ledger, ({ has, undone }) =>
-                Effect.flatMap(has("hold"), (happened) =>
-                  happened ? undone("hold") : Effect.succeed(Saga.skip("gone")))),
+              Effect.gen(function*() {
+                const { has, undone } = yield* SagaTest.Ledger
+                return (yield* has("hold")) ? yield* undone("hold") : Saga.skip("gone")
+              }),
             timeout: "5 seconds",
             verify: (_, { cause }) =>
               isHasty && cause === "timeout"
                 ? Effect.succeed(PaymentGateway.neverHappened)
                 : Effect.map(
                   has,
-                  (happened) =>
-                    happened ? PaymentGateway.happened<void>(undefined) : PaymentGateway.neverHappened
+                  (happened) => happened ? PaymentGateway.happened<void>(undefined) : PaymentGateway.neverHappened
                 )
           }),
           Saga.pivot("ship", ship)

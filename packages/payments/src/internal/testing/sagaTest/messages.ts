@@ -115,9 +115,10 @@ export class Messages {
     if (message !== undefined) message.kept ??= { place: this.places++, at, value }
   }
 
-  /** The first one that the log has kept for the step. */
-  firstOf(step: string): Message | undefined {
-    return this.all.filter(({ given, kept }) => given.step === step && kept !== undefined)
+  /** The first one that the log has kept for the step, but for those that the run has passed over. */
+  firstOf(step: string, ignored: ReadonlyArray<string>): Message | undefined {
+    return this.all
+      .filter(({ given, kept }) => given.step === step && kept !== undefined && !ignored.includes(given.event))
       .sort((a, b) => (a.kept?.place ?? 0) - (b.kept?.place ?? 0))[0]
   }
 

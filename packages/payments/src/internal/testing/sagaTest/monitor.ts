@@ -243,8 +243,13 @@ export class Monitor {
     return new Map(this.messages.awaited.flatMap(({ isArrival, name }) => {
       const end = events.find((event) => event._tag === "Succeeded" && isOf(event, name))
       if (end?._tag !== "Succeeded" || isArrival === undefined) return []
-      return [[name, isDeadline(isArrival, end.result) ? "deadline" : this.messages.firstOf(name)?.index ?? "deadline"]]
+      return [[name, isDeadline(isArrival, end.result) ? "deadline" : this.firstOf(name, events)?.index ?? "deadline"]]
     }))
+  }
+
+  private firstOf(step: string, events: ReadonlyArray<Event>): Message | undefined {
+    const ignored = events.flatMap((event) => event._tag === "Ignored" && event.step === step ? [event.event] : [])
+    return this.messages.firstOf(step, ignored)
   }
 
   /** A wait has ended. */
@@ -255,7 +260,7 @@ export class Monitor {
     if (awaited === undefined || this.judged.has(end)) return
     this.judged.add(end)
     const until = this.untilOf(step) ?? Number.POSITIVE_INFINITY
-    const first = this.messages.firstOf(step)
+    const first = this.firstOf(step, this.events)
     const isByTime = awaited.isArrival === undefined || event._tag === "Failed" ||
       isDeadline(awaited.isArrival, event.result)
     if (!isByTime) {
