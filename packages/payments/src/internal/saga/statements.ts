@@ -227,7 +227,7 @@ WHERE t.fingerprint = excluded.fingerprint AND (${own} OR (t.lease_until <= excl
   }
   const clock = `clock AS MATERIALIZED (SELECT ${dialect.now} AS now)`
   const [given, values] = source === ""
-    ? [clock, `${created("clock.now")} FROM clock`]
+    ? [clock, `${created("NOW").replaceAll("NOW", "clock.now")} FROM clock`]
     : [
       `${clock},
 r AS MATERIALIZED (SELECT * FROM ${source})`,
