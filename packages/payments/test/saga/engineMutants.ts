@@ -219,8 +219,8 @@ export const mutants: ReadonlyArray<Mutant> = [
   m(
     "a lost lease does not stop the next effect",
     "runner",
-    "this.shared.leases.isLive(this.entry) ? Effect.void",
-    "this.shared.leases.isLive(this.entry) || this.length > 0 ? Effect.void"
+    "this.shared.leases.isLive(this.entry) ? undefined : new",
+    "this.shared.leases.isLive(this.entry) || this.length > 0 ? undefined : new"
   ),
   m(
     "what is to be undone after a crash is undone in the order of its start",
@@ -320,7 +320,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   m(
     "a wait that has ended by its time goes on after a crash",
     "decide",
-    "      return at(() => ({ progress: { _tag: \"Done\", result: event.result } }))",
-    "      return event.result.includes(\"DeadlinePassed\") && state.steps.at(-1)?.progress._tag === \"Waiting\"\n        ? at(() => ({ progress: { _tag: \"Intended\" } }))\n        : at(() => ({ progress: { _tag: \"Done\", result: event.result } }))"
+    "      return progressed(shape, state, event.step, { _tag: \"Done\", result: event.result })",
+    "      return event.result.includes(\"DeadlinePassed\") && state.steps.at(-1)?.progress._tag === \"Waiting\"\n        ? progressed(shape, state, event.step, intendedProgress)\n        : progressed(shape, state, event.step, { _tag: \"Done\", result: event.result })"
   )
 ]

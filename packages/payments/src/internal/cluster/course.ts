@@ -608,7 +608,7 @@ class Course {
         tries: { pause: Effect.undefined, count: line.count, isDoubtful: line.isDoubtful, endedAt: 0 },
         departures,
         nowMillis: () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6,
-        alive: Effect.void
+        lost: () => undefined
       }
     })
   }

@@ -41,8 +41,8 @@ export interface Attempt {
   readonly departures: Departures
   /** Monotonic, on the clock that leases are measured on. */
   readonly nowMillis: () => number
-  /** Fails once the lease cannot be counted on: then nothing may leave. */
-  readonly alive: Effect.Effect<void, Suspended>
+  /** Why nothing may leave any more, once the lease cannot be counted on. */
+  readonly lost: () => Suspended | undefined
 }
 
 /** @internal What is left of a step's schedule, and what its earlier tries leave open. */
@@ -57,14 +57,34 @@ export interface Tries {
 }
 
 /** @internal */
-export const makeTries = (schedule: Schedule.Schedule<unknown>, isDoubtful: boolean, now: number): Tries => {
+export const makeTries = (schedule: Schedule.Schedule<unknown>, isDoubtful: boolean, now: number): Tries =>
+  new ScheduledTries(schedule, isDoubtful, now)
+
+class ScheduledTries implements Tries {
+  count = 0
+  isDoubtful: boolean
+  endedAt: number
+  private readonly schedule: Schedule.Schedule<unknown>
+  private begun: Step | undefined = undefined
+
+  constructor(schedule: Schedule.Schedule<unknown>, isDoubtful: boolean, now: number) {
+    this.schedule = schedule
+    this.isDoubtful = isDoubtful
+    this.endedAt = now
+  }
+
+  get pause(): Effect.Effect<number | undefined> {
+    return next(this, this.step)
+  }
+
   // Most steps need one try, and then their schedule is not begun.
-  let begun: Step | undefined
-  const step: Effect.Effect<Step> = Effect.suspend(() =>
-    begun !== undefined ? Effect.succeed(begun) : Effect.map(Schedule.toStep(schedule), (step) => begun = step)
-  )
-  const tries: Tries = { pause: Effect.suspend(() => next(tries, step)), count: 0, isDoubtful, endedAt: now }
-  return tries
+  private get step(): Effect.Effect<Step> {
+    return Effect.suspend(() =>
+      this.begun !== undefined
+        ? Effect.succeed(this.begun)
+        : Effect.map(Schedule.toStep(this.schedule), (step) => this.begun = step)
+    )
+  }
 }
 
 type Step = (now: number, input: unknown) => Pull.Pull<[unknown, Duration.Duration], never, unknown>
@@ -207,8 +227,10 @@ export interface Once {
 
 /** @internal */
 export const runOnce = (attempt: Attempt): Effect.Effect<Once, Suspended, unknown> =>
-  Effect.flatMap(attempt.alive, () => {
+  Effect.suspend(() => {
     const { ctx, step, tries } = attempt
+    const lost = attempt.lost()
+    if (lost !== undefined) return Effect.fail(lost)
     tries.count++
     const claim = claimOf(attempt, "run")
     return Effect.map(within(() => step.step.run(ctx), claim, step.timeoutMillis, attempt), (exit) => {
@@ -322,7 +344,8 @@ export const verifyStep = Effect.fnUntraced(
     if (verify === "rerun") return stillUnknown
     const tries = makeTries(verifySchedule, false, 0)
     for (;;) {
-      yield* attempt.alive
+      const lost = attempt.lost()
+      if (lost !== undefined) return yield* Effect.fail(lost)
       tries.count++
       const doubt = doubtOf(attempt, cause)
       const asked = () => verify(attempt.ctx, doubt)
@@ -392,8 +415,9 @@ export const undoStep = Effect.fnUntraced(
 /** @internal One try of the undo. */
 export const undoOnce = Effect.fnUntraced(
   function*(attempt: Attempt, outcome: UndoOutcome, result: unknown): Effect.fn.Return<Undo, Suspended, unknown> {
-    const { alive, ctx, step, tries } = attempt
-    yield* alive
+    const { ctx, step, tries } = attempt
+    const lost = attempt.lost()
+    if (lost !== undefined) return yield* Effect.fail(lost)
     tries.count++
     const told = toldOf(attempt, outcome, result)
     const claim = claimOf(attempt, "undo")

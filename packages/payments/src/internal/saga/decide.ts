@@ -165,9 +165,9 @@ const evolve = (shape: Shape, state: SagaState, event: Event): SagaState => {
   }
   switch (event._tag) {
     case "Intended":
-      return at(() => ({ progress: { _tag: "Intended" } }))
+      return progressed(shape, state, event.step, intendedProgress)
     case "Succeeded":
-      return at(() => ({ progress: { _tag: "Done", result: event.result } }))
+      return progressed(shape, state, event.step, { _tag: "Done", result: event.result })
     case "Failed": {
       const { detail, error, step } = event
       return at(() => ({ progress: { _tag: "NotDone" } }), {
@@ -206,6 +206,22 @@ const evolve = (shape: Shape, state: SagaState, event: Event): SagaState => {
     case "Redefined":
       return state
   }
+}
+
+const intendedProgress = { _tag: "Intended" } as const
+
+const progressed = (shape: Shape, state: SagaState, name: string, progress: StepState["progress"]): SagaState => {
+  const index = placeOf(shape, name)
+  const step = state.steps[index]
+  if (step === undefined) return state
+  const steps = state.steps.slice()
+  steps[index] = { progress, undo: step.undo }
+  return { steps, cause: state.cause, parked: state.parked, reversed: state.reversed }
+}
+
+const placeOf = (shape: Shape, name: string): number => {
+  for (let index = 0; index < shape.length; index++) if (shape[index]?.name === name) return index
+  return -1
 }
 
 /** Those steps, which were intended, have surely not started. */

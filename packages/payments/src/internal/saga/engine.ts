@@ -82,6 +82,12 @@ type Ended = Execution<unknown, unknown>
 type Answer<A> = Effect.Effect<A, SagaError>
 type Services = Context.Context<unknown>
 
+interface Ready {
+  readonly _tag: "Ready"
+  readonly history: History
+  readonly results: Record<string, unknown>
+}
+
 /** Who wants a run that has ended well undone, and why. */
 interface Reversal {
   readonly by: string
@@ -595,7 +601,16 @@ export class Engine {
   }
 
   /** A run that cannot go on under this definition is parked under the name of what has changed. */
-  private ready(entry: RunEntry, compiled: Compiled, history: History, reopen: Want["reopen"]) {
+  private ready(
+    entry: RunEntry,
+    compiled: Compiled,
+    history: History,
+    reopen: Want["reopen"]
+  ): Effect.Effect<Ready | Ended & { readonly _tag: "Parked" }, SagaError> {
+    if (reopen === undefined && isFresh(history) && history.run.definition === compiled.definition) {
+      const results = readResults(compiled, history)
+      if (Result.isSuccess(results)) return Effect.succeed({ _tag: "Ready", history, results: results.success })
+    }
     return Effect.gen({ self: this }, function*() {
       const { run } = history
       if (reopen !== undefined && run.length >= this.options.entriesMax) {

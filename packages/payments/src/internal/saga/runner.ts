@@ -215,33 +215,30 @@ export class Runner {
     })
   }
 
-  private forward(first: Signal): Effect_<"Stop" | "Unwind"> {
-    return Effect.gen({ self: this }, function*() {
-      let signal = first
-      for (;;) {
-        const command = yield* this.settle(decide(this.compiled.shape, this.state, signal))
+  private forward(signal: Signal): Effect_<"Stop" | "Unwind"> {
+    return Effect.flatMap(
+      this.settle(decide(this.compiled.shape, this.state, signal)),
+      (command): Effect_<"Stop" | "Unwind"> => {
         switch (command._tag) {
           case "Run":
-            signal = yield* this.run(command.step)
-            break
+            return Effect.flatMap(this.run(command.step), this.onward)
           case "Verify":
-            signal = yield* this.verify(command.step)
-            break
+            return Effect.flatMap(this.verify(command.step), this.onward)
           case "Wait":
-            signal = yield* this.wait(command.step)
-            break
+            return Effect.flatMap(this.wait(command.step), this.onward)
           case "Group":
-            signal = yield* this.group(command.commands)
-            break
+            return Effect.flatMap(this.group(command.commands), this.onward)
           case "Undo":
           case "Stop":
-            return "Stop"
+            return Effect.succeed("Stop")
           case "Unwind":
-            return "Unwind"
+            return Effect.succeed("Unwind")
         }
       }
-    })
+    )
   }
+
+  private readonly onward = (signal: Signal) => this.forward(signal)
 
   /**
    * Runs steps at the same time. What has happened becomes durable when it does; what failed waits for the others, or
@@ -373,7 +370,8 @@ export class Runner {
       const until = (this.noteOf(step).intendedAt ?? this.now) + wait.millis
       const except = this.noteOf(step).ignored ?? []
       for (;;) {
-        yield* this.alive
+        const lost = this.lost()
+        if (lost !== undefined) return yield* Effect.fail(lost)
         const { id } = this.entry
         this.entry.isWaiting = true
         const waiting = Effect.ensuring(
@@ -503,15 +501,14 @@ export class Runner {
       tries,
       departures,
       nowMillis: this.nowMillis,
-      alive: this.alive
+      lost: this.lost
     }
   }
 
   private readonly nowMillis = (): number => this.shared.leases.nowMillis()
 
-  private readonly alive: Effect.Effect<void, Suspended> = Effect.suspend(() =>
-    this.shared.leases.isLive(this.entry) ? Effect.void : Effect.fail(new Suspended({ by: "LeaseLost", detail: "" }))
-  )
+  private readonly lost = (): Suspended | undefined =>
+    this.shared.leases.isLive(this.entry) ? undefined : new Suspended({ by: "LeaseLost", detail: "" })
 
   // --- the log
 
