@@ -61,7 +61,7 @@ export const compile = (dialect: Dialect, types: Types, text: string): Statement
 export const rows = (dialect: Dialect, types: Types, names: ReadonlyArray<string>): string =>
   dialect.name === "sqlite"
     ? `(SELECT ${names.map((name) => `value ->> 'p_${name}' AS p_${name}`).join(", ")} FROM json_each(:rows))`
-    : `jsonb_to_recordset(CAST(:rows AS jsonb)) AS given(${names.map((name) => `p_${name} ${types[name]}`).join(", ")})`
+    : `json_to_recordset(CAST(:rows AS json)) AS given(${names.map((name) => `p_${name} ${types[name]}`).join(", ")})`
 
 /** @internal */
 export const encodeRows = (names: ReadonlyArray<string>, values: ReadonlyArray<Values>): string =>
