@@ -180,7 +180,7 @@ const mutants = {
       update: (id, transition) =>
         withPermit(Effect.gen(function*() {
           const record = file.read(id)
-          yield* Effect.yieldNow
+          yield* Effect.sleep("3 millis")
           const next = transition(record, file.now())
           if (next !== undefined && next !== record) file.write(next)
           return next
