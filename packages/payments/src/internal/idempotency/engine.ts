@@ -234,9 +234,17 @@ class EngineImpl implements Engine, Shared {
       const startedAt = this.leases.nowMillis()
       let isGone = false
       let stop: (() => void) | undefined
+      // No fiber runs what follows: what throws, such as a store's answer that is none, is a defect of the caller all the same.
+      const safely = (f: () => void): void => {
+        try {
+          f()
+        } catch (defect) {
+          resume(Effect.die(defect))
+        }
+      }
       const whenSettled = (): void => {
         if (isGone) return
-        if (entry.settled === undefined) entry.observe(whenSettled)
+        if (entry.settled === undefined) entry.observe(() => safely(whenSettled))
         else resume(this.replyOf(entry, call, caller))
       }
       const receive = (reply: ClaimReply, sentAt: number): void => {
@@ -255,14 +263,15 @@ class EngineImpl implements Engine, Shared {
           this.deadlines,
           ask,
           { operation: "claim", millis: request.leaseMillis },
-          (exit) => {
-            isAnswered = true
-            if (Exit.isSuccess(exit)) return receive(exit.value, sentAt)
-            // A second try under the same owner: a claim whose reply was lost recognises itself, and is prolonged.
-            if (isFirst) return claim(askIn(caller.context, again), this.leases.nowMillis(), false)
-            this.refuseClaim(entry, Option.getOrElse(Cause.findErrorOption(exit.cause), () => silent))
-            whenSettled()
-          }
+          (exit) =>
+            safely(() => {
+              isAnswered = true
+              if (Exit.isSuccess(exit)) return receive(exit.value, sentAt)
+              // A second try under the same owner: a claim whose reply was lost recognises itself, and is prolonged.
+              if (isFirst) return claim(askIn(caller.context, again), this.leases.nowMillis(), false)
+              this.refuseClaim(entry, Option.getOrElse(Cause.findErrorOption(exit.cause), () => silent))
+              whenSettled()
+            })
         )
         if (!isAnswered) stop = stopListening
       }

@@ -40,7 +40,7 @@ export const make = <Member, Answer, E>(
     const asked = Effect.runFork(run(entries.map(({ member }) => member)))
     asked.addObserver((exit) => {
       for (const [index, { hear }] of entries.entries()) {
-        hear?.(Exit.isSuccess(exit) ? exit.value(index) : Exit.failCause(exit.cause))
+        hear?.(Exit.isSuccess(exit) ? answerAt(exit.value, index) : Exit.failCause(exit.cause))
       }
     })
   }
@@ -70,5 +70,14 @@ export const make = <Member, Answer, E>(
           entry.hear = undefined
         }
       })
+  }
+}
+
+/** A reply that cannot be read is one caller's alone. */
+const answerAt = <Answer, E>(answers: (index: number) => Exit.Exit<Answer, E>, index: number): Exit.Exit<Answer, E> => {
+  try {
+    return answers(index)
+  } catch (defect) {
+    return Exit.die(defect)
   }
 }

@@ -95,7 +95,8 @@ export const inTransactionOfClient = <A, E, R>(
         stop()
         Deferred.doneUnsafe(end, exit)
       })
-      return Deferred.await(end)
+      // Also where the caller is not: a body that is to end is told so here.
+      return Effect.interruptible(Deferred.await(end))
     })
     return Effect.onExitPrimitive(run, () => {
       if (asked === undefined || Deferred.isDoneUnsafe(end)) {
