@@ -88,7 +88,6 @@ const bothFail = [
   "lists by tenant and operation, and takes no name for the beginning of another",
   "lists page by page in the order of the ids",
   "lists by state, and what is stuck",
-  "refuses pages and sweeps without a bound",
   "evicts what is finished or free, and the rest only with force",
   "does not begin the fence anew after an eviction",
   "sweeps what has expired, no more than asked and nothing else",

@@ -2,7 +2,7 @@
 //
 // What it has is asked of it: a claim is `saveInProgress`, an end `saveSuccess`, a release `deleteRecord`, a look `getRecord`.
 // What it has no place for is added where that is possible: whoever was granted a record is remembered here, and an end that is
-// kept says in its result all that there is to say of it, a refusal too. The rest is what it does: an end and a release are
+// kept says in its result all that there is to say of it, a refusal too. Pages have a bound. The rest is what it does: an end and a release are
 // written whoever asks, an end in doubt deletes the record as an error does, nothing is renewed, and nothing is listed.
 import {
   IdempotencyConfig,
@@ -31,6 +31,13 @@ const attempt = <A>(operation: string, run: () => Promise<A>) =>
     try: run,
     catch: () => new IdempotencyStore.StoreUnavailable({ operation, detail: "PersistenceLayer" })
   })
+
+const limitMax = 10_000
+
+const withinBound = <A>(operation: string, limit: number, answer: A) =>
+  Number.isInteger(limit) && limit >= 1 && limit <= limitMax
+    ? Effect.succeed(answer)
+    : Effect.fail(new IdempotencyStore.StoreUnavailable({ operation, detail: "LimitExceeded" }))
 
 /** Of somebody else, or of an end that nothing is known of. */
 const stranger = "unknown"
@@ -188,7 +195,7 @@ const make = (options: PowertoolsOptions): Store => {
           ? drop(id, ttlMillis)
           : keep(id, { state: resolution._tag, result: resolution.result }, ttlMillis)),
     inspect: (id) => Effect.map(attempt("inspect", () => look(id)), (record) => ({ record, now: Date.now() })),
-    list: () => Effect.succeed([]),
+    list: ({ limit }) => withinBound("list", limit, []),
     evict: (id) =>
       attempt("evict", async () => {
         if (await look(id) === undefined) return "Absent"
@@ -196,7 +203,7 @@ const make = (options: PowertoolsOptions): Store => {
         return "Evicted"
       }),
     // Redis drops what has expired by itself.
-    sweep: () => Effect.succeed(0)
+    sweep: ({ limit }) => withinBound("sweep", limit, 0)
   }
 }
 
