@@ -10,7 +10,9 @@ import * as Flag from "effect/cli/Flag"
 import * as Console from "effect/Console"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Base64Url from "effect/encoding/Base64Url"
 import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import { align } from "./columns.ts"
 import * as duration from "./duration.ts"
 import { BadInput, Declined } from "./failure.ts"
@@ -19,6 +21,15 @@ import * as shown from "./sagaRun.ts"
 import { jsonFlag, logOptions, named, read, withLog } from "./sagaStore.ts"
 
 // --- list
+
+/** Ids may look like a card number, and hold what a shell reads: a cursor is neither. */
+const readCursor = (cursor: string | undefined) => {
+  if (cursor === undefined) return Effect.undefined
+  const key = Base64Url.decodeString(cursor)
+  return Result.isSuccess(key)
+    ? Effect.succeed(key.success)
+    : Effect.fail(new BadInput({ what: "--after: what a page has printed as next" }))
+}
 
 const limitDefault = 50
 const limitMax = 999
@@ -62,7 +73,7 @@ const list = Command.make(
     const filter = {
       saga: Option.getOrUndefined(options.saga),
       step: Option.getOrUndefined(options.step),
-      after: Option.getOrUndefined(options.after),
+      after: yield* readCursor(Option.getOrUndefined(options.after)),
       untouchedMillis,
       limit: limit + 1
     }
@@ -73,12 +84,13 @@ const list = Command.make(
         const runs = pages.flat().sort((a, b) => a.key < b.key ? -1 : 1)
         const page = runs.slice(0, limit)
         const first = page.find((run): run is SagaLog.Run => run.state !== "Unreadable")
-        const next = runs.length > limit ? page.at(-1)?.key ?? null : null
+        const last = page.at(-1)
+        const next = runs.length > limit && last !== undefined ? Base64Url.encode(last.key) : null
         if (json) return yield* Console.log(JSON.stringify({ runs: page.map(shown.toListed), next }, null, 2))
         if (page.length === 0) return yield* Console.log("no such runs")
         const now = first === undefined ? 0 : yield* nowOf(log, first)
         const rows = align([shown.header, ...page.map((run) => shown.toRow(run, now))])
-        yield* Console.log([...rows, ...next === null ? [] : [`... and more: --after '${next}'`]].join("\n"))
+        yield* Console.log([...rows, ...next === null ? [] : [`... and more: --after ${next}`]].join("\n"))
       }))
   })
 ).pipe(

@@ -14,7 +14,11 @@ import * as duration from "./duration.ts"
 type Run = SagaLog.Run
 type Event = SagaLog.Event
 
-const toIso = (millis: number): string => new Date(millis).toISOString()
+// A row may hold any number, and is shown all the same.
+const toIso = (millis: number): string => {
+  const date = new Date(millis)
+  return Number.isNaN(date.getTime()) ? `${millis} ms` : date.toISOString()
+}
 
 const decodeJson = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Unknown))
 

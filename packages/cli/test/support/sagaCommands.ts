@@ -168,7 +168,7 @@ export const sagaCommands = <E>(
       const { stdout } = await run(["list", "--waiting", "--limit", "1"])
       assert.match(
         stdout,
-        /^SAGA +ID +STATE +STEP +CHANGED +ENTRIES\norder +.* ago +\d+\n\.\.\. and more: --after '.*'\n$/
+        /^SAGA +ID +STATE +STEP +CHANGED +ENTRIES\norder +.* ago +\d+\n\.\.\. and more: --after [\w-]+\n$/
       )
     })
 

@@ -210,7 +210,7 @@ const option = reader("SagaTest")
  * run over, one of them at a time; it is shut down while a step runs; the run is cancelled. Steps are refused, their requests and replies are lost,
  * those with a `timeout` of their own also without a word until it strikes; look-ups stay without an answer. What is stuck in the end is resumed once all services work again.
  *
- * A message comes before there is a run, before the run is at its step, twice, to another process, at the last moment of
+ * A message comes before there is a run, before the run is at its step, twice, to another process, a second too late, at the last moment of
  * the deadline, while that is decided and behind it, and its sender repeats it until there is an answer. A run that waits is
  * left by a crash, and taken over in time or behind its deadline.
  *

@@ -318,6 +318,12 @@ export const mutants: ReadonlyArray<Mutant> = [
     "const until = (this.noteOf(step).intendedAt ?? this.now) + wait.millis / 2"
   ),
   m(
+    "a wait ends an hour behind its time",
+    "runner",
+    "const until = (this.noteOf(step).intendedAt ?? this.now) + wait.millis",
+    "const until = (this.noteOf(step).intendedAt ?? this.now) + wait.millis + 3_600_000"
+  ),
+  m(
     "a wait that has ended by its time goes on after a crash",
     "decide",
     "      return progressed(shape, state, event.step, { _tag: \"Done\", result: event.result })",

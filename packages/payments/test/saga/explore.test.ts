@@ -124,6 +124,7 @@ describe("messages", () => {
             "comes twice",
             "comes elsewhere",
             "comes at the last moment",
+            "comes a second too late",
             "comes as it is decided",
             "comes behind the deadline"
           ]

@@ -375,8 +375,18 @@ export const logContract = <R>(
         const log = yield* SagaLog.SagaLog
         const request = requestOf()
         const send = (step: string, event: string, value: string) => log.signal({ ...request, step, event, value })
-        const look = (steps: ReadonlyArray<string>) => log.inbox(steps.map((step) => ({ ...request, step })))
-        const nothing = { event: undefined, value: undefined, cancelRequested: false, pauseRequested: undefined }
+        const look = (steps: ReadonlyArray<string>) =>
+          Effect.map(
+            log.inbox(steps.map((step) => ({ ...request, step }))),
+            (all) => all.map(({ at, ...found }) => ({ ...found, isTimed: at !== undefined }))
+          )
+        const nothing = {
+          event: undefined,
+          value: undefined,
+          cancelRequested: false,
+          pauseRequested: undefined,
+          isTimed: false
+        }
         assert.deepStrictEqual(yield* look(["a"]), [nothing])
         assert.strictEqual(yield* send("a", "z", "1"), "Kept")
         yield* advance("1 second")
@@ -388,11 +398,15 @@ export const logContract = <R>(
         yield* log.pause({ ...request, note: "ann" })
         const asked = { cancelRequested: true, pauseRequested: "ann" }
         assert.deepStrictEqual(yield* look(["b", "none", "a", "b"]), [
-          { event: "z", value: `{"deep":"'"}`, ...asked },
-          { event: undefined, value: undefined, ...asked },
-          { event: "z", value: "1", ...asked },
-          { event: "z", value: `{"deep":"'"}`, ...asked }
+          { event: "z", value: `{"deep":"'"}`, ...asked, isTimed: true },
+          { event: undefined, value: undefined, ...asked, isTimed: false },
+          { event: "z", value: "1", ...asked, isTimed: true },
+          { event: "z", value: `{"deep":"'"}`, ...asked, isTimed: true }
         ])
+        const times = yield* log.inbox([{ ...request, step: "a" }, { ...request, step: "a", except: ["z"] }])
+        const [first = 0, second = 0] = times.map(({ at }) => at)
+        const { now = 0 } = (yield* log.read(request)) ?? {}
+        assert.isTrue(first < second && second <= now)
         const past = (...except: ReadonlyArray<string>) => ({ ...request, step: "a", except })
         assert.deepStrictEqual(
           (yield* log.inbox([past("z"), past("b"), past("b", "z", "'"), past(), { ...past("z"), step: "b" }])).map(

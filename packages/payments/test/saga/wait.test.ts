@@ -320,3 +320,24 @@ describe("a step that waits", () => {
       assert.strictEqual((yield* calls).filter((name) => name === "p true").length, 60)
     }).pipe(Effect.provide(world)))
 })
+
+describe("a deadline that has passed while nobody looked", () => {
+  it.effect("is not undone by a message that came after it", () =>
+    Effect.gen(function*() {
+      const first = yield* processWith(Saga.layerRecover([strict]))
+      yield* Effect.forkDetach(first.run(Saga.execute(strict, "x", o1)))
+      yield* settled
+      yield* pass("1 minute")
+      yield* first.close
+      yield* pass("1 hour")
+      // Takes webhooks in, and drives nothing.
+      const receiver = yield* processWith(Layer.empty)
+      assert.isTrue(yield* receiver.run(Saga.signal(strict, challenge, passed)))
+      yield* pass("1 minute")
+      const second = yield* processWith(Saga.layerRecover([strict]))
+      yield* pass("2 minutes")
+      const execution = yield* second.run(Saga.result(strict, o1))
+      assert.strictEqual(execution._tag, "Compensated")
+      assert.deepStrictEqual(yield* calls, ["a", "undo a"])
+    }).pipe(Effect.provide(world)))
+})

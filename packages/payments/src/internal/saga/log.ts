@@ -262,9 +262,10 @@ const inbox = (database: Database, requests: ReadonlyArray<InboxRequest>) => {
       const found = new Map(rows.map((row) => [nameOf(row[0], row[1], row[2]), row]))
       return asked.map(({ except, key, step }): Inbox => {
         const row = found.get(nameOf(key, step, except))
-        const [cancel, pause, value, event] = row?.slice(3) ?? []
+        const [cancel, pause, value, event, at] = row?.slice(3) ?? []
         return {
           event: typeof event === "string" ? event : undefined,
+          at: typeof event === "string" ? integer(at) : undefined,
           value: typeof value === "string" ? value : undefined,
           cancelRequested: integer(cancel ?? 0) === 1,
           pauseRequested: typeof pause === "string" ? pause : undefined

@@ -105,6 +105,7 @@ const receiving = (
         const found = signals.get(key)?.find((signal) => signal.step === step && !except?.includes(signal.event))
         return {
           event: found?.event,
+          at: found?.at,
           value: found?.value,
           cancelRequested: run?.cancelRequested ?? false,
           pauseRequested: run?.pauseRequested

@@ -244,6 +244,8 @@ export interface InboxRequest extends RunId {
 /** @internal What waits for a run that waits: the first message of the step, by its name, and what others want. */
 export interface Inbox {
   readonly event: string | undefined
+  /** When the log has kept it. */
+  readonly at?: number | undefined
   readonly value: string | undefined
   readonly cancelRequested: boolean
   readonly pauseRequested: string | undefined

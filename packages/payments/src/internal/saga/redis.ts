@@ -296,9 +296,10 @@ const inbox = ({ messagesOf, read, runOf, scripts }: Server, requests: ReadonlyA
   )
 
 const toInbox = (answer: unknown): Inbox => {
-  const [event, value, cancel, pause] = toArray(answer) ?? []
+  const [event, value, cancel, pause, at] = toArray(answer) ?? []
   return {
     event: typeof event === "string" ? event : undefined,
+    at: typeof at === "string" ? integer(at) : undefined,
     value: typeof value === "string" ? value : undefined,
     ...toWishes(cancel, pause)
   }

@@ -201,6 +201,7 @@ if tonumber(redis.call("HGET", KEYS[2], "count") or "0") >= ${signalsMax} then r
 redis.call("HSET", KEYS[2], name, ARGV[4])
 local place = redis.call("HINCRBY", KEYS[2], "places:" .. step, 1)
 redis.call("HSET", KEYS[2], "place:" .. string.format("%.0f", place) .. ":" .. step, ARGV[3])
+redis.call("HSET", KEYS[2], "at:" .. #step .. ":" .. step .. ARGV[3], string.format("%.0f", now))
 redis.call("HINCRBY", KEYS[2], "count", 1)
 if redis.call("EXISTS", KEYS[1]) == 0 then
   redis.call("ZADD", KEYS[3], "NX", string.format("%.0f", now), ARGV[1])
@@ -221,7 +222,8 @@ for i = 1, #ARGV / 2 do
     event = redis.call("HGET", messages, "place:" .. string.format("%.0f", place) .. ":" .. step)
   until not event or not isPassed[event]
   local value = event and redis.call("HGET", messages, "message:" .. #step .. ":" .. step .. event) or false
-  answers[i] = { event, value, wishes[1], wishes[2] }
+  local at = event and redis.call("HGET", messages, "at:" .. #step .. ":" .. step .. event) or false
+  answers[i] = { event, value, wishes[1], wishes[2], at }
 end
 return answers`
 

@@ -397,10 +397,12 @@ export class Runner {
           this.cancelRequested = true
           return { _tag: "Cancel", unsent: [step] }
         }
-        if (found?.value === undefined && !isOver) continue
-        const end = waited(compiled, wait, this.results, found?.value, this.shared.resultLimitBytes)
+        // Whoever looks, and whenever: what came behind the deadline does not count.
+        const message = found?.at !== undefined && found.at >= until ? undefined : found?.value
+        if (message === undefined && !isOver) continue
+        const end = waited(compiled, wait, this.results, message, this.shared.resultLimitBytes)
         if (end._tag === "Succeeded") define(this.results, compiled.name, end.value)
-        if (end._tag === "Refuses" && found?.value !== undefined && found.event !== undefined) {
+        if (end._tag === "Refuses" && message !== undefined && found?.event !== undefined) {
           return yield* this.passOver(step, found.event)
         }
         return { ...end, step }

@@ -125,7 +125,7 @@ const messages = (name: string, dialect: Dialect, build: Build) => {
 WHERE (SELECT count(*) FROM ${signals} WHERE key = :key) < ${signalsMax} ON CONFLICT DO NOTHING RETURNING key`),
     signalled: build(`SELECT key FROM ${signals} WHERE key = :key AND step = :step AND event = :event`),
     inbox: build(
-      `SELECT r.p_key, r.p_step, r.p_except, t.cancel_requested, t.pause, s.value, s.event FROM ${
+      `SELECT r.p_key, r.p_step, r.p_except, t.cancel_requested, t.pause, s.value, s.event, s.at FROM ${
         dialect.name === "pg" ? "(SELECT * FROM " : ""
       }${rows(dialect, types, inboxNames)}${
         dialect.name === "pg" ? ")" : ""
@@ -147,12 +147,12 @@ const upkeep = (name: string, dialect: Dialect, build: Build) => {
   const [table, entries, signals] = [`"${name}"`, `"${name}_entries"`, `"${name}_signals"`]
   return {
     ended: build(
-      `SELECT key FROM ${table} WHERE ended_at <= NOW - :age LIMIT :limit${
+      `SELECT key FROM ${table} WHERE ended_at <= NOW - :age AND state ${hasEnded} LIMIT :limit${
         dialect.name === "pg" ? " FOR UPDATE SKIP LOCKED" : ""
       }`
     ),
     dropRuns: build(`DELETE FROM ${table} WHERE key IN (${values(dialect, "keys")})
-AND ended_at IS NOT NULL RETURNING key`),
+AND state ${hasEnded} RETURNING key`),
     dropEntries: build(`DELETE FROM ${entries} WHERE key IN (${values(dialect, "keys")})`),
     dropSignals: build(`DELETE FROM ${signals} WHERE key IN (${values(dialect, "keys")})`),
     dropStray: build(`DELETE FROM ${signals} WHERE key IN (SELECT DISTINCT s.key FROM ${signals} AS s

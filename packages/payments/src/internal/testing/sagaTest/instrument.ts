@@ -195,10 +195,7 @@ const receiving = (stage: Stage, log: Log): Pick<Log, "inbox" | "signal"> => ({
     inProcess((process) => {
       const at = requests.findIndex(({ key }) => key === stage.id.key)
       const { step } = requests[at] ?? {}
-      const look = Effect.tap(log.inbox(requests), (found) =>
-        Effect.sync(() => {
-          if (step !== undefined) stage.monitor.looks(step, found[at]?.value)
-        }))
+      const look = log.inbox(requests)
       return process.stage === undefined || step === undefined ? look : Effect.flatMap(look, (found) => {
         const { cancelRequested, pauseRequested, value } = found[at] ?? {}
         // What is wished is news once.
@@ -238,11 +235,14 @@ const sends = (stage: Stage, how: string, steps: ReadonlyArray<string>): Effect.
 
 /** So long before the time is up comes what comes at the last moment. */
 const lastMillis = 1
+/** So long after it comes what is too late, whoever looks and when. */
+const lateMillis = 1_000
 
 const begins = (stage: Stage, process: Process, events: ReadonlyArray<Event>): void => {
   for (const step of stage.messages.all.length === 0 ? [] : begun(events)) {
-    const left = (stage.monitor.untilOf(step) ?? 0) - process.simulation.now - lastMillis
-    for (const message of stage.messages.due(plan.last, step)) stage.sendIn(message, left)
+    const left = (stage.monitor.untilOf(step) ?? 0) - process.simulation.now
+    for (const message of stage.messages.due(plan.last, step)) stage.sendIn(message, left - lastMillis)
+    for (const message of stage.messages.due(plan.late, step)) stage.sendIn(message, left + lateMillis)
   }
 }
 

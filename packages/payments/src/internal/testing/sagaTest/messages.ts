@@ -33,11 +33,12 @@ export const plan = {
   twice: "comes twice",
   elsewhere: "comes elsewhere",
   last: "comes at the last moment",
+  late: "comes a second too late",
   decided: "comes as it is decided",
   behind: "comes behind the deadline"
 } as const
 
-const { beforeRun, beforeWait, behind, decided, elsewhere, last, twice } = plan
+const { beforeRun, beforeWait, behind, decided, elsewhere, last, late, twice } = plan
 
 const early: ReadonlyArray<string> = [beforeRun, beforeWait]
 
@@ -88,7 +89,7 @@ export class Messages {
       ...isFromResults ? [] : early,
       twice,
       elsewhere,
-      ...isEndless ? [] : [behind, last, decided]
+      ...isEndless ? [] : [behind, last, late, decided]
     ].map((name) => ({ name, cost: "fault" }))
   }
 

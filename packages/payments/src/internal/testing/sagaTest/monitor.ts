@@ -44,9 +44,7 @@ export class Monitor {
   private readonly id: RunId
   private readonly steps: ReadonlyArray<Watched>
   private readonly messages: Messages
-  /** Waits at which whoever holds the run has seen a message. */
-  private readonly seen = new Set<string>()
-  /** Ends of waits that were written down; what was seen since does not count. */
+  /** Ends of waits that were written down. */
   private readonly judged = new Set<string>()
   private readonly keys = new Map<string, string>()
   private readonly owners = new Map<number, string>()
@@ -218,11 +216,6 @@ export class Monitor {
     message.isNews ||= isNew
   }
 
-  /** The run has looked for the message of a step. */
-  looks(step: string, value: string | undefined): void {
-    if (value !== undefined) this.seen.add(step)
-  }
-
   /** When the time of a wait is up: undefined until the run has come to it. */
   untilOf(step: string): number | undefined {
     const begun = this.read()?.entries.find(({ events }) => has(events, "Intended", step))
@@ -267,6 +260,9 @@ export class Monitor {
       if (first?.kept === undefined) {
         return this.breaks(waitsTruly, `"${step}" has ended with a message that nobody has sent`)
       }
+      if (first.kept.at >= until) {
+        return this.breaks(waitsTruly, `"${step}" has ended with a message that came when its time was up`)
+      }
       const value: unknown = JSON.parse(event.result)
       const expected: unknown = JSON.parse(first.kept.value)
       if (!isEqual(value, awaited.isArrival === true ? { _tag: "Arrived", value: expected } : expected)) {
@@ -275,8 +271,7 @@ export class Monitor {
       return
     }
     if (now < until) return this.breaks(waitsTruly, `"${step}" has ended ${until - now} ms before its time is up`)
-    const isSeen = this.seen.has(step)
-    if (first?.kept !== undefined && (first.kept.at < until || isSeen)) {
+    if (first?.kept !== undefined && first.kept.at < until) {
       this.breaks(inTime, `"${first.given.event}" came before the time of "${step}" was up, which ended without it`)
     }
   }
