@@ -308,7 +308,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   m(
     "a message does not count once a wait has begun",
     "runner",
-    "if (found?.value === undefined && !isOver) continue",
+    "if (message === undefined && !isOver) continue",
     "if (!isOver) continue"
   ),
   m(
