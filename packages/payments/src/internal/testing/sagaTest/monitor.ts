@@ -308,6 +308,9 @@ export class Monitor {
     // For what a saga waits, nobody calls.
     const isWait = "step" in event && this.steps.find(({ name }) => name === event.step)?.kind === "wait"
     if (isWait && (event._tag === "Succeeded" || event._tag === "Failed")) return this.ended(event, event.step, now)
+    if (event._tag === "Ignored" && this.messages.find(event.step, event.event)?.kept === undefined) {
+      this.breaks(waitsTruly, `"${event.event}" was passed over at "${event.step}", for which nobody has sent it`)
+    }
     if (
       event._tag === "Succeeded" && !this.well.has(`run ${event.step}`) &&
       !this.well.has(`verify ${event.step}`)
