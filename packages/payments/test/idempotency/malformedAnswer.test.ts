@@ -1,8 +1,9 @@
 import { NodeCrypto } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
-import { Effect, Layer, Schema } from "effect"
-import { Idempotency, IdempotencyStore, PaymentError } from "effect-payments"
+import { Effect, Layer } from "effect"
+import { Idempotency, IdempotencyStore } from "effect-payments"
 import { TestClock } from "effect/testing"
+import { callOptions } from "./callOptions.ts"
 
 // A user's store that answers with what is no record: a defect of the call, at the latest after its leases, and no silence.
 it.effect("a store that answers with no record keeps nobody waiting", () =>
@@ -12,16 +13,7 @@ it.effect("a store that answers with no record keeps nobody waiting", () =>
       ...memory,
       claim: () => Effect.delay(Effect.succeed({ record: undefined, now: 0 } as never), "1 second")
     }
-    const call = Idempotency.idempotent(Effect.succeed("done"), {
-      scope: Idempotency.Scope.make({ tenant: "acme", operation: "charge", version: 1 }),
-      key: Idempotency.Key.make("key"),
-      payload: "payload",
-      payloadSchema: Schema.String,
-      success: Schema.String,
-      error: PaymentError.PaymentError,
-      lease: "30 seconds",
-      onInterrupt: "indeterminate"
-    })
+    const call = Idempotency.idempotent(Effect.succeed("done"), { ...callOptions, onInterrupt: "indeterminate" })
     const fiber = yield* Effect.forkChild(
       Effect.provide(
         call,

@@ -1,11 +1,12 @@
 /** A store that answers by a call back, as the one over Redis does: nothing that it does or leaves undone is lost on the way. */
 import { NodeCrypto } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { type Context, Effect, Exit, Fiber, Layer, Schema } from "effect"
-import { Idempotency, IdempotencyStore, PaymentError } from "effect-payments"
+import { type Context, Effect, Exit, Fiber, Layer } from "effect"
+import { Idempotency, IdempotencyStore } from "effect-payments"
 import { TestClock } from "effect/testing"
 import * as question from "../../src/internal/stack/question.ts"
 import * as faulty from "../support/faultyStore.ts"
+import { callOptions } from "./callOptions.ts"
 
 const asQuestion = <A, E>(context: Context.Context<never>, self: Effect.Effect<A, E>): Effect.Effect<A, E> =>
   question.make((hear) => {
@@ -32,19 +33,8 @@ const onStore = <A, E>(
     )
   }).pipe(Effect.provide([IdempotencyStore.layerStoreMemory(), NodeCrypto.layer]))
 
-const scope = Idempotency.Scope.make({ tenant: "acme", operation: "charge", version: 1 })
-const key = Idempotency.Key.make("key")
 const idempotent = <R>(self: Effect.Effect<string, never, R>) =>
-  Idempotency.idempotent(self, {
-    scope,
-    key,
-    payload: "payload",
-    payloadSchema: Schema.String,
-    success: Schema.String,
-    error: PaymentError.PaymentError,
-    lease: "30 seconds",
-    onInterrupt: "indeterminate"
-  })
+  Idempotency.idempotent(self, { ...callOptions, onInterrupt: "indeterminate" })
 
 describe("a store that is asked without a fiber", () => {
   it.effect("is waited for twice the lease and no longer, and nothing runs", () =>

@@ -1,23 +1,15 @@
 import { NodeCrypto } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
-import { Effect, Layer, Schema } from "effect"
-import { Idempotency, IdempotencyStore, PaymentError } from "effect-payments"
+import { Effect, Layer } from "effect"
+import { Idempotency, IdempotencyStore } from "effect-payments"
 import type { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
 import { inTransactionOfClient } from "../../src/internal/sql/transaction.ts"
+import { callOptions } from "./callOptions.ts"
 
 // A client whose BEGIN and COMMIT are answered at once: what is looked at is the wait around it.
 const sql = { withTransaction: <A, E, R>(self: Effect.Effect<A, E, R>) => self } as unknown as SqlClient.SqlClient
-const options = {
-  scope: Idempotency.Scope.make({ tenant: "acme", operation: "charge", version: 1 }),
-  key: Idempotency.Key.make("key"),
-  payload: "payload",
-  payloadSchema: Schema.String,
-  success: Schema.String,
-  error: PaymentError.PaymentError,
-  lease: "30 seconds",
-  transactional: true
-} as const
+const options = { ...callOptions, transactional: true } as const
 
 for (const isBounded of [false, true]) {
   it.effect(`a transaction that takes over is interrupted with its last caller (bounded: ${isBounded})`, () =>
